@@ -1,0 +1,1 @@
+"""A session border controller on Twisted."""

@@ -1,0 +1,174 @@
+"""What the session layer wants done, and what it is told besides SIP and flow events. All plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sbc.b2bua.hooks import Resolve
+from sbc.media import Flow, FlowId
+from sbc.sip import Hop, Packet, Request, Response, TransactionId
+
+CallId = str
+"""Our own name of a call, in logs, records and the command line; never on the wire."""
+
+
+class SendRequest(NamedTuple):
+    """`branch` names the client transaction: what comes back names it again."""
+
+    call: CallId
+    branch: TransactionId
+    request: Request
+    hop: Hop
+    alternative: Hop | None = None
+    """The same element over TCP, for a request that is too long for UDP (RFC 3261 section 18.1.1)."""
+
+
+class SendAck(NamedTuple):
+    call: CallId
+    request: Request
+    hop: Hop
+
+
+class CancelRequest(NamedTuple):
+    call: CallId
+    branch: TransactionId
+    reasons: tuple[str, ...] = ()
+
+
+class Respond(NamedTuple):
+    call: CallId
+    """"" for a request that belongs to no call."""
+    transaction: TransactionId
+    response: Response
+
+
+class ApplyFlow(NamedTuple):
+    flow: Flow
+
+
+class RemoveFlow(NamedTuple):
+    flow_id: FlowId
+
+
+class BindPorts(NamedTuple):
+    host: str
+    count: int
+
+
+class Ask(NamedTuple):
+    """Find something out; the `Answer` comes back with the same `token`."""
+
+    token: str
+    query: Resolve
+
+
+class Answer(NamedTuple):
+    token: str
+    hops: tuple[Hop, ...]
+    """Best first; empty: there is none, `error` says why."""
+    error: str = ""
+
+
+class MessageSeen(NamedTuple):
+    """A message of a call came in; for the record. (Messages that go out are recorded as they are written.)"""
+
+    call: CallId
+    packet: Packet
+
+
+class Decided(NamedTuple):
+    """One line of a call's decision trail."""
+
+    call: CallId
+    at: float
+    hook: str
+    """admit, route, adapt_media, rewrite, observe; or "call" for what the session layer itself decided."""
+    policy: str
+    verdict: str
+    reason: str
+
+
+@dataclass(slots=True)
+class LegRecord:
+    """One leg in the record of a call. Text as it stood on that leg's wire."""
+
+    zone: str
+    peer: str = ""
+    remote: str = ""
+    """Address, port and transport of the other element: "192.0.2.1:5060/UDP"."""
+    call_id: str = ""
+    from_uri: str = ""
+    to_uri: str = ""
+    request_uri: str = ""
+    user_agent: str = ""
+    status: int = 0
+    """Final status of the INVITE on this leg."""
+
+
+@dataclass(slots=True)
+class StreamRecord:
+    """Media figures of one stream of a call: what came in from each side."""
+
+    kind: str
+    """audio, video, image ..."""
+    codec: str
+    a: dict[str, float | int | str] = field(default_factory=dict)
+    b: dict[str, float | int | str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """The CDR. Times are monotonic `now` values of the core; the driver turns them into wall-clock time. None: did not happen."""
+
+    call: CallId
+    started: float
+    ringing: float | None = None
+    answered: float | None = None
+    ended: float | None = None
+    a: LegRecord | None = None
+    b: LegRecord | None = None
+    """The leg of the last target tried, or None when none was."""
+    attempts: int = 0
+    status: int = 0
+    """What the A leg got as final status of its INVITE."""
+    ended_by: str = ""
+    """caller, callee, sbc; "" while in progress."""
+    cause: str = ""
+    """Why, in words: "BYE", "CANCEL", "486 Busy Here", "silence", "no answer", "longest call", "drain", ..."""
+    streams: list[StreamRecord] = field(default_factory=list)
+
+
+class CallOpened(NamedTuple):
+    """The first thing said of a call; `record` is a copy and is not changed afterwards."""
+
+    record: CallRecord
+
+
+class CallChanged(NamedTuple):
+    """Answered, or the leg changed."""
+
+    record: CallRecord
+
+
+class CallEnded(NamedTuple):
+    """The last thing said of a call."""
+
+    record: CallRecord
+
+
+Command = (
+    SendRequest
+    | SendAck
+    | CancelRequest
+    | Respond
+    | ApplyFlow
+    | RemoveFlow
+    | BindPorts
+    | Ask
+    | MessageSeen
+    | Decided
+    | CallOpened
+    | CallChanged
+    | CallEnded
+)

@@ -1,0 +1,77 @@
+"""Who is where: zones, our listeners in them, and the peers, as the configuration left them. Immutable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sbc.media import Latching, MediaAddress
+from sbc.sip import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One socket of ours in a zone. `advertised` is what messages say: it differs from `local` behind a 1:1 NAT."""
+
+    transport: str
+    local: Address
+    advertised: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A side of the network with its sockets and rules."""
+
+    name: str
+    listeners: tuple[Listener, ...]
+    media_v4: MediaAddress | None = None
+    media_v6: MediaAddress | None = None
+    hidden: bool = True
+    """Nothing that names a host of this zone leaves it (RFC 5853 section 3.1)."""
+    open: bool = False
+    """Requests of elements that are no configured peer are served as well."""
+    latching: Latching = Latching.SIGNALLING
+    """For elements that are no configured peer."""
+    domains: frozenset[str] = frozenset()
+    """Lower-case hosts of a Request-URI that mean this SBC itself, beyond its own addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A SIP element in a zone that the configuration names: a PBX, a trunk, a phone network."""
+
+    name: str
+    zone: str
+    host: str
+    """IP address or host name; also what the Request-URI, From and To of requests to it say as host."""
+    port: int | None = None
+    """None: 5060, or what DNS says."""
+    transports: tuple[str, ...] = ("UDP",)
+    """In order of preference. With UDP first and TCP also there, requests over the path's safe size go over TCP (18.1.1)."""
+    latching: Latching = Latching.SIGNALLING
+    sources: tuple[str, ...] = ()
+    """Further IP addresses or networks (CIDR) that requests of this peer come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the session layer is told by the configuration. Times in seconds."""
+
+    user_agent: str = ""
+    """Server and User-Agent of our own messages; "" says nothing."""
+    no_answer: float = 180.0
+    """From the INVITE sent to a target until its final response (RFC 3261 section 16.6 step 11: timer C, more than 3 min by
+    default there)."""
+    target_timeout: float = 4.0
+    """How long a target may stay wholly silent before the next one is tried; not used for the last one."""
+    longest_call: float = 43200.0
+    """A call in progress is ended after this time; 0: never."""
+    max_calls: int = 10000
+    failover_statuses: frozenset[int] = field(default_factory=lambda: frozenset({408, 500, 502, 503, 504}))
+    final_stats_wait: float = 2.0
+    """How long an ended call waits for the last media figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    zones: dict[str, Zone]
+    peers: dict[str, Peer]
