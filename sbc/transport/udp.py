@@ -1,0 +1,179 @@
+"""SIP over UDP (RFC 3261 section 18): one unconnected socket for each listener.
+
+Twisted's own `udp.Port` makes a protocol call, two tuples and an address check for each datagram; this descriptor reads
+several datagrams a wake-up and makes one `Packet` of each, with a `Hop` that is kept for each remote address.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReadDescriptor
+from zope.interface import implementer
+
+from sbc.b2bua import Listener, Zone
+from sbc.sip import Address, Hop, Packet, TransactionId
+
+Receive = Callable[[Packet], None]
+Failed = Callable[[TransactionId, str], None]
+
+READS_PER_WAKE = 32
+"""Datagrams taken before timers and other sockets get their turn."""
+KNOWN_REMOTES = 4096
+"""Hops kept; when there are more remote addresses (or somebody makes them up), all are forgotten at once."""
+MAX_DATAGRAM = 65535
+
+SO_RCVBUFFORCE = 33  # linux/socket.h
+IP_RECVERR, IPV6_RECVERR = 11, 25  # linux/in.h, linux/in6.h
+MSG_ERRQUEUE = 0x2000
+SO_EE_ORIGIN_LOCAL = 1  # linux/errqueue.h
+EXTENDED_ERROR = struct.Struct("=IBBB")  # sock_extended_err: ee_errno, ee_origin, ee_type, ee_code ...
+
+UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT, errno.EHOSTDOWN})
+"""ICMP host, network, port or protocol unreachable; others SHOULD be ignored (RFC 3261 section 18.4)."""
+CONGESTED = frozenset({errno.EAGAIN, errno.ENOBUFS})
+"""Our own queue is full: a loss like any other, made good by retransmission."""
+
+TOP_BRANCH = re.compile(rb"\bbranch\s*=\s*([^\s;,]+)")
+
+
+@implementer(IReadDescriptor)
+class UdpSocket:
+    """One listener's socket. Reading starts with `start`; sending works at once."""
+
+    def __init__(self, reactor: Any, zone: Zone, listener: Listener, bound: socket.socket, receive_buffer: int) -> None:
+        self._reactor = reactor
+        self._zone = zone.name
+        self._local = listener.local
+        self._socket = bound
+        self._open = True
+        self._receive: Receive = _nobody
+        self._failed: Failed = _no_transaction
+        self._hops: dict[Any, Hop] = {}
+        self.lost = 0
+        """Datagrams that our side of the network did not take."""
+        enlarge_receive_buffer(bound, receive_buffer)
+        if bound.family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+        else:
+            bound.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+
+    def start(self, receive: Receive, failed: Failed) -> None:
+        self._receive = receive
+        self._failed = failed
+        self._reactor.addReader(self)
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._reactor.removeReader(self)
+            self._socket.close()
+
+    def send(self, data: bytes, remote: Address, transaction: TransactionId | None) -> None:
+        """Send at once; what the network says against it goes to `failed`."""
+        try:
+            self._socket.sendto(data, remote)
+        except OSError as error:
+            self._send_again(data, remote, transaction, error)
+
+    def _send_again(self, data: bytes, remote: Address, transaction: TransactionId | None, error: OSError) -> None:
+        """With IP_RECVERR a socket reports an earlier datagram's ICMP error by refusing the next one, whomever it is for:
+        the second attempt tells whether it was meant for this one."""
+        if error.errno not in CONGESTED:
+            try:
+                self._socket.sendto(data, remote)
+                return
+            except OSError as second:
+                error = second
+        self.lost += 1
+        if transaction is not None and error.errno not in CONGESTED:
+            self._failed(transaction, error.strerror or str(error))
+
+    # -- what the reactor calls ---------------------------------------------------------------------------------------
+
+    def doRead(self) -> None:
+        recvfrom, hops, receive = self._socket.recvfrom, self._hops, self._receive
+        for _ in range(READS_PER_WAKE):
+            try:
+                data, source = recvfrom(MAX_DATAGRAM)
+            except BlockingIOError:
+                return
+            except OSError:  # an ICMP error, reported here in place of a datagram
+                self._take_errors()
+                continue
+            hop = hops.get(source)
+            if hop is None:
+                hop = self._new_hop(source)
+            receive(Packet(data, hop))
+            if not self._open:
+                return
+
+    def _new_hop(self, source: Any) -> Hop:
+        if len(self._hops) >= KNOWN_REMOTES:
+            self._hops.clear()
+        hop = self._hops[source] = Hop(self._zone, "UDP", self._local, Address(source[0], source[1]))
+        return hop
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "sip-udp"
+
+    def connectionLost(self, reason: Any) -> None:
+        """Twisted takes EPOLLERR without EPOLLIN for the end; here it means that the error queue holds something."""
+        if self._open:
+            self._take_errors()
+            self._reactor.addReader(self)
+
+    # -- ICMP errors --------------------------------------------------------------------------------------------------
+
+    def _take_errors(self) -> None:
+        """Empty the error queue; fail the transaction of each request that came back as unreachable.
+
+        The kernel hands back the datagram as the ICMP message quotes it. A request of ours has its own Via, and with it
+        the name of its transaction, near its top: nothing needs remembering, and who forges ICMP has to know the branch.
+        """
+        self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        for _ in range(READS_PER_WAKE):
+            try:
+                quoted, ancillary, _flags, _remote = self._socket.recvmsg(2048, 512, MSG_ERRQUEUE)
+            except OSError:
+                return
+            code = extended_errno(ancillary)
+            if code not in UNREACHABLE or quoted.startswith(b"SIP/2.0"):
+                continue
+            branch = TOP_BRANCH.search(quoted)
+            if branch is not None:
+                self.lost += 1
+                self._failed(branch[1].decode("latin-1"), errno.errorcode[code])
+
+
+def extended_errno(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """What the network (not our own kernel) said about a datagram, as an errno; 0: nothing."""
+    for level, kind, value in ancillary:
+        if (level, kind) in ((socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)):
+            code, origin, _type, _code = EXTENDED_ERROR.unpack_from(value)
+            return 0 if origin == SO_EE_ORIGIN_LOCAL else int(code)
+    return 0
+
+
+def enlarge_receive_buffer(bound: socket.socket, size: int) -> None:
+    """As much of `size` as the system grants: SO_RCVBUFFORCE (CAP_NET_ADMIN) passes over net.core.rmem_max."""
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, size)
+    except OSError:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
+
+def _nobody(packet: Packet) -> None:
+    """Until `start`."""
+
+
+def _no_transaction(transaction: TransactionId, reason: str) -> None:
+    """Until `start`."""
