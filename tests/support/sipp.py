@@ -1,0 +1,110 @@
+"""SIPp as a caller and as a callee in a namespace of the lab."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.support.lab import Namespace, end_process, is_bound, wait_until
+
+SCENARIOS = Path(__file__).parent.parent / "scenarios" / "sipp"
+_MEANING = {
+    1: "a call failed",
+    97: "exited on a command or with no call",
+    99: "no call processed",
+    253: "RTP check failed",
+    254: "connection error",
+    255: "fatal",
+}
+_control_ports = itertools.count(48100)
+
+
+class Sipp:
+    """One running SIPp.
+
+    `scenario` names a file of tests/scenarios/sipp without ".xml", or one that SIPp has built in: "-uac", "-uas".
+    `replace` fills the places written %name% in the file (SIPp's own keywords cannot stand in attributes).
+    """
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        scenario: str,
+        address: str,
+        port: int,
+        *,
+        target: str = "",
+        calls: int = 1,
+        tcp: bool = False,
+        service: str = "1001",
+        extra: Sequence[str] = (),
+        replace: Mapping[str, object] | None = None,
+        timeout: float = 20.0,
+    ) -> None:
+        self.scenario = scenario
+        self._timeout = timeout
+        self._directory = namespace.directory()
+        bare = address.strip("[]")
+        options = ["-sn", scenario[1:]] if scenario.startswith("-") else ["-sf", str(self._filled(scenario, replace))]
+        options += ["-i", f"[{bare}]" if ":" in bare else bare, "-p", str(port), "-m", str(calls), "-s", service]
+        options += ["-t", "t1" if tcp else "u1", "-nostdin", "-cp", str(next(_control_ports))]
+        options += ["-timeout", f"{timeout:.0f}s", "-timeout_error"]
+        options += ["-trace_err", "-error_file", "errors", "-trace_msg", "-message_file", "messages"]
+        command = ["sipp", *([target] if target else []), *options, *extra]
+        with (self._directory / "screen").open("wb") as screen:
+            self._process = namespace.popen(command, cwd=self._directory, stdout=screen, stderr=subprocess.STDOUT)
+        if not target:
+            self._wait_bound(port, "tcp" if tcp else "udp")
+
+    def _filled(self, scenario: str, replace: Mapping[str, object] | None) -> Path:
+        text = (SCENARIOS / f"{scenario}.xml").read_text()
+        for name, value in (replace or {}).items():
+            assert f"%{name}%" in text, f"{scenario}.xml has no %{name}%"
+            text = text.replace(f"%{name}%", str(value))
+        unfilled = re.findall(r"%[a-z_]+%", text)
+        assert not unfilled, f"{scenario}.xml wants {unfilled}"
+        path = self._directory / f"{scenario}.xml"
+        path.write_text(text)
+        return path
+
+    def _wait_bound(self, port: int, transport: str) -> None:
+        def ready() -> bool:
+            assert self._process.poll() is None, f"SIPp did not start: {self.trouble()}"
+            return is_bound(self._process.pid, port, transport)
+
+        wait_until(ready, f"SIPp on port {port}")
+
+    def wait(self) -> None:
+        """Wait for the end of its calls. Raises AssertionError, with what SIPp says, unless all went as written."""
+        try:
+            code = self._process.wait(self._timeout + 5)
+        except subprocess.TimeoutExpired:
+            end_process(self._process)
+            code = -1
+        assert code == 0, f"SIPp {self.scenario}: {_MEANING.get(code, code)}\n{self.trouble()}"
+
+    def count(self, label: str) -> int:
+        """A figure of the closing screen: "Successful call", "Failed call", "Retransmissions" ..."""
+        screen = (self._directory / "screen").read_text(errors="replace")
+        return int((re.findall(re.escape(label) + r"\s+\|\s+\d+\s+\|\s+(\d+)", screen) or ["0"])[-1])
+
+    def messages(self) -> str:
+        """What it sent and received."""
+        path = self._directory / "messages"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def trouble(self) -> str:
+        path = self._directory / "errors"
+        errors = (
+            path.read_text(errors="replace")
+            if path.exists()
+            else (self._directory / "screen").read_text(errors="replace")
+        )
+        return errors[-3000:] + "\n--- messages ---\n" + self.messages()[-6000:]
+
+    def stop(self) -> None:
+        """End it, whatever its calls do."""
+        end_process(self._process)
