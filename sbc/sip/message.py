@@ -1,0 +1,474 @@
+"""Requests and responses: ordered headers as they were received or made, and their values as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from sbc.sip.errors import LocalProtocolError, RemoteProtocolError
+from sbc.sip.grammar import canonical_names, has_stray_control, split_list
+from sbc.sip.header_values import (
+    CSeq,
+    NameAddress,
+    Via,
+    parse_call_id,
+    parse_cseq,
+    parse_max_forwards,
+    parse_media_type,
+    parse_name_address,
+    parse_via,
+)
+from sbc.sip.uri import Uri, parse_uri
+
+T = TypeVar("T")
+
+_LISTS = frozenset({"via", "contact", "route", "record-route"})
+"""Of the headers that are read here, those that hold lists: their first element is what `Headers.typed` reads."""
+
+
+class Headers:
+    """The header fields of one message, in order. Names in any case and in compact form mean the same.
+
+    A field is kept as one line as it will be written, unfolded, its name as received; a value is cut out, and
+    understood, when it is asked for. What is added is checked: no value can end its line (LocalProtocolError).
+    """
+
+    __slots__ = ("_keys", "_lines", "_typed")
+
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        self._keys: list[str] = []
+        self._lines: list[str] = []
+        self._typed: dict[str, Any] = {}
+        for name, value in fields:
+            self.add(name, value)
+
+    @classmethod
+    def of_lines(cls, keys: list[str], lines: list[str]) -> Headers:
+        """For the parser and for `make_response`: lines that have been checked, with the canonical name of each."""
+        headers = cls.__new__(cls)
+        headers._keys = keys
+        headers._lines = lines
+        headers._typed = {}
+        return headers
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def get(self, name: str) -> str | None:
+        """The value of the first line of this name; None if there is none."""
+        key = canonical_names[name]
+        if key not in self._keys:
+            return None
+        return _value(self._lines[self._keys.index(key)])
+
+    def get_all(self, name: str) -> list[str]:
+        """The value of each line of this name."""
+        key = canonical_names[name]
+        return [_value(line) for line_key, line in zip(self._keys, self._lines, strict=True) if line_key == key]
+
+    def values(self, name: str) -> list[str]:
+        """The elements of a comma-separated header over all its lines (7.3.1)."""
+        key = canonical_names[name]
+        if key not in self._keys:
+            return []
+        return [element for value in self.get_all(name) for element in split_list(value)]
+
+    def typed(self, key: str, parse: Callable[[str], T]) -> T | None:
+        """The first value of the header `key` (canonical: long form, lower case) as `parse` reads it, remembered until
+        the header changes; None if there is none. What `parse` raises passes."""
+        cached: T | None = self._typed.get(key)
+        if cached is not None or key not in self._keys:
+            return cached
+        value = _value(self._lines[self._keys.index(key)])
+        if "," in value and key in _LISTS:
+            value = (split_list(value) or [""])[0]
+        cached = self._typed[key] = parse(value)
+        return cached
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and canonical_names[name] in self._keys
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        for line in self._lines:
+            yield line[: line.index(":")].rstrip(" \t"), _value(line)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Headers) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Headers({list(self)!r})"
+
+    # -- changing -----------------------------------------------------------------------------------------------------
+
+    def add(self, name: str, value: str) -> None:
+        """Append a line."""
+        key, line = _made(name, value)
+        self._keys.append(key)
+        self._lines.append(line)
+        self._typed.pop(key, None)
+
+    def set(self, name: str, value: str) -> None:
+        """Replace all lines of this name by one, in the place of the first; append it if there is none."""
+        key, line = _made(name, value)
+        if key not in self._keys:
+            self._keys.append(key)
+            self._lines.append(line)
+        else:
+            first = self._keys.index(key)
+            if self._keys.count(key) > 1:
+                self.remove(name)
+                self._keys.insert(first, key)
+                self._lines.insert(first, line)
+            else:
+                self._lines[first] = line
+        self._typed.pop(key, None)
+
+    def prepend(self, name: str, value: str) -> None:
+        """Add a line before the first of this name; before all lines if there is none."""
+        key, line = _made(name, value)
+        first = self._keys.index(key) if key in self._keys else 0
+        self._keys.insert(first, key)
+        self._lines.insert(first, line)
+        self._typed.pop(key, None)
+
+    def replace_first(self, name: str, value: str) -> None:
+        """Replace the first element of a comma-separated header, others in its line kept (a Via gets its
+        `received`)."""
+        key, line = _made(name, value)
+        if key not in self._keys:
+            raise LocalProtocolError(f"no {name} to replace")
+        first = self._keys.index(key)
+        others = split_list(_value(self._lines[first]))[1:] if "," in self._lines[first] else []
+        self._lines[first] = ", ".join((line, *others))
+        self._typed.pop(key, None)
+
+    def remove(self, name: str) -> None:
+        """Take out all lines of this name."""
+        key = canonical_names[name]
+        if key in self._keys:
+            kept = [index for index, line_key in enumerate(self._keys) if line_key != key]
+            self._lines = [self._lines[index] for index in kept]
+            self._keys = [self._keys[index] for index in kept]
+            self._typed.pop(key, None)
+
+    def copy(self) -> Headers:
+        headers = Headers.of_lines(self._keys.copy(), self._lines.copy())
+        headers._typed = self._typed.copy()
+        return headers
+
+
+def _value(line: str) -> str:
+    return line[line.index(":") + 1 :].strip(" \t")
+
+
+def _made(name: str, value: str) -> tuple[str, str]:
+    """The canonical name and the line of a header made here. Raises LocalProtocolError."""
+    try:
+        key = canonical_names[name]
+    except ValueError:
+        raise LocalProtocolError(f"header name {name!r} is not a token") from None
+    if not value.isprintable() and has_stray_control(value):
+        raise LocalProtocolError(f"control character in {name}")
+    if not value.isascii():
+        check_encodable(value)
+    return key, f"{name}: {value}"
+
+
+def check_encodable(text: str) -> None:
+    """Raises LocalProtocolError for text that UTF-8 cannot carry (lone surrogates)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise LocalProtocolError("text cannot be encoded in UTF-8") from None
+
+
+class Message:
+    """What requests and responses have in common. Made from headers and body; `raw` is the message as received, or
+    b""."""
+
+    __slots__ = ("body", "headers", "raw")
+
+    def __init__(self, headers: Headers, body: bytes, raw: bytes) -> None:
+        self.headers = headers
+        self.body = body
+        self.raw = raw
+
+    # Each raises RemoteProtocolError(400) for a header that is malformed, or missing where None is not an answer.
+
+    @property
+    def via(self) -> Via:
+        """The topmost."""
+        return self._required("via", parse_via)
+
+    @property
+    def from_(self) -> NameAddress:
+        return self._required("from", parse_name_address)
+
+    @property
+    def to(self) -> NameAddress:
+        return self._required("to", parse_name_address)
+
+    @property
+    def call_id(self) -> str:
+        return self._required("call-id", parse_call_id)
+
+    @property
+    def cseq(self) -> CSeq:
+        return self._required("cseq", parse_cseq)
+
+    @property
+    def contact(self) -> NameAddress | None:
+        """The first; `display_name` "" and `uri_text` "*" for the Contact of 10.2.2."""
+        return self._optional("contact", parse_name_address)
+
+    @property
+    def max_forwards(self) -> int | None:
+        return self._optional("max-forwards", parse_max_forwards)
+
+    @property
+    def content_type(self) -> str | None:
+        """type/subtype in lower case, without parameters."""
+        parsed = self._optional("content-type", parse_media_type)
+        return None if parsed is None else parsed[0]
+
+    def _optional(self, key: str, parse: Callable[[str], T]) -> T | None:
+        try:
+            return self.headers.typed(key, parse)
+        except RemoteProtocolError as fault:
+            raise self._attributed(fault, key) from None
+
+    def _required(self, key: str, parse: Callable[[str], T]) -> T:
+        value = self._optional(key, parse)
+        if value is None:
+            raise self._attributed(RemoteProtocolError(400, "missing"), key)
+        return value
+
+    def _attributed(self, fault: RemoteProtocolError, key: str) -> RemoteProtocolError:
+        """`fault`, told with the header's name, and with the request that it can be answered to."""
+        name = written_name(key)
+        reason = fault.reason if name in fault.reason else f"{name}: {fault.reason}"
+        return RemoteProtocolError(fault.status_hint, reason, self._answerable())
+
+    def _answerable(self) -> Request | None:
+        return None
+
+    def _written(self, start_line: str) -> bytes:
+        """The whole message. Content-Length says what the body is, whatever stood there."""
+        if "\r" in start_line or "\n" in start_line or "\0" in start_line:
+            raise LocalProtocolError("control character in the start line")
+        keys, lines, length = self.headers._keys, self.headers._lines, str(len(self.body))
+        if "content-length" in keys:
+            at = keys.index("content-length")
+            line = lines[at]
+            if _value(line) != length:
+                lines = lines.copy()
+                lines[at] = f"{line[: line.index(':')]}: {length}"
+            return "\r\n".join((start_line, *lines, "\r\n")).encode() + self.body
+        return "\r\n".join((start_line, *lines, f"Content-Length: {length}\r\n\r\n")).encode() + self.body
+
+
+class Request(Message):
+    """One request. `uri` is the Request-URI as it stands in the request line."""
+
+    __slots__ = ("method", "uri")
+
+    def __init__(self, method: str, uri: str, headers: Headers, body: bytes = b"", raw: bytes = b"") -> None:
+        self.method = method
+        self.uri = uri
+        self.headers = headers
+        self.body = body
+        self.raw = raw
+
+    @property
+    def request_uri(self) -> Uri:
+        """Raises RemoteProtocolError(400) if it is malformed."""
+        try:
+            return parse_uri(self.uri)
+        except RemoteProtocolError as fault:
+            raise RemoteProtocolError(400, f"Request-URI: {fault.reason}", self._answerable()) from None
+
+    def check(self) -> None:
+        """Read all that whoever acts on a new request relies on: every Via, Route, Record-Route and Contact, From, To,
+        Call-ID, Max-Forwards, Content-Type. Raises RemoteProtocolError for the first that is malformed.
+
+        The parser leaves these to whoever asks, since most messages repeat what has been seen before.
+        """
+        _ = (self.via, self.from_, self.to, self.call_id, self.cseq, self.max_forwards, self.content_type)
+        keys = self.headers._keys
+        for key, parse in _CHECKED_LISTS:
+            if key not in keys:
+                continue
+            try:
+                for value in self.headers.values(key):
+                    parse(value)
+            except RemoteProtocolError as fault:
+                raise self._attributed(fault, key) from None
+
+    def to_bytes(self) -> bytes:
+        """The request as it goes on the wire. Raises LocalProtocolError if the request line cannot be written."""
+        start_line = f"{self.method} {self.uri} SIP/2.0"
+        if start_line.count(" ") != 2:
+            raise LocalProtocolError("space in method or Request-URI")
+        return self._written(start_line)
+
+    def _answerable(self) -> Request | None:
+        return None if self.method == "ACK" else self
+
+    def __repr__(self) -> str:
+        return f"Request({self.method!r}, {self.uri!r}, {self.headers!r}, {self.body!r})"
+
+
+_CHECKED_LISTS: tuple[tuple[str, Callable[[str], object]], ...] = (
+    ("via", parse_via),
+    ("contact", parse_name_address),
+    ("route", parse_name_address),
+    ("record-route", parse_name_address),
+)
+
+
+class Response(Message):
+    """One response. `reason` is the reason phrase, which may be empty."""
+
+    __slots__ = ("reason", "status")
+
+    def __init__(self, status: int, reason: str, headers: Headers, body: bytes = b"", raw: bytes = b"") -> None:
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self.body = body
+        self.raw = raw
+
+    def to_bytes(self) -> bytes:
+        """The response as it goes on the wire. Raises LocalProtocolError if the status line cannot be written."""
+        return self._written(f"SIP/2.0 {self.status:03d} {self.reason}")
+
+    def __repr__(self) -> str:
+        return f"Response({self.status!r}, {self.reason!r}, {self.headers!r}, {self.body!r})"
+
+
+_COPIED = frozenset({"via", "from", "to", "call-id", "cseq"})
+
+
+def make_response(
+    request: Request,
+    status: int,
+    reason: str | None = None,
+    to_tag: str | None = None,
+    headers: Iterable[tuple[str, str]] = (),
+    body: bytes = b"",
+) -> Response:
+    """The response to `request` that 8.2.6 describes: its Via, From, To, Call-ID and CSeq, and for 100 its Timestamp.
+
+    `to_tag` is added to a To that has no tag. Serves faulty requests too: what they lack, the response lacks.
+    """
+    keys: list[str] = []
+    lines: list[str] = []
+    for key, line in zip(request.headers._keys, request.headers._lines, strict=True):
+        if key not in _COPIED and (status != 100 or key != "timestamp"):
+            continue
+        if key == "to" and to_tag is not None and not _has_tag(request):
+            line = f"{line};tag={to_tag}"
+        keys.append(key)
+        lines.append(line)
+    response = Response(
+        status, REASONS.get(status, "Unknown") if reason is None else reason, Headers.of_lines(keys, lines), body
+    )
+    for name, value in headers:
+        response.headers.add(name, value)
+    return response
+
+
+def _has_tag(request: Request) -> bool:
+    try:
+        return "tag" in request.to.params
+    except RemoteProtocolError:
+        return False
+
+
+def written_name(key: str) -> str:
+    """A canonical header name as RFC 3261 writes it."""
+    return {"call-id": "Call-ID", "cseq": "CSeq"}.get(key) or key.title()
+
+
+REASONS = {
+    100: "Trying",
+    180: "Ringing",
+    181: "Call Is Being Forwarded",
+    182: "Queued",
+    183: "Session Progress",
+    199: "Early Dialog Terminated",
+    200: "OK",
+    202: "Accepted",
+    204: "No Notification",
+    300: "Multiple Choices",
+    301: "Moved Permanently",
+    302: "Moved Temporarily",
+    305: "Use Proxy",
+    380: "Alternative Service",
+    400: "Bad Request",
+    401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    407: "Proxy Authentication Required",
+    408: "Request Timeout",
+    410: "Gone",
+    412: "Conditional Request Failed",
+    413: "Request Entity Too Large",
+    414: "Request-URI Too Long",
+    415: "Unsupported Media Type",
+    416: "Unsupported URI Scheme",
+    417: "Unknown Resource-Priority",
+    420: "Bad Extension",
+    421: "Extension Required",
+    422: "Session Interval Too Small",
+    423: "Interval Too Brief",
+    424: "Bad Location Information",
+    425: "Bad Alert Message",
+    428: "Use Identity Header",
+    429: "Provide Referrer Identity",
+    430: "Flow Failed",
+    433: "Anonymity Disallowed",
+    436: "Bad Identity Info",
+    437: "Unsupported Credential",
+    438: "Invalid Identity Header",
+    439: "First Hop Lacks Outbound Support",
+    440: "Max-Breadth Exceeded",
+    469: "Bad Info Package",
+    470: "Consent Needed",
+    480: "Temporarily Unavailable",
+    481: "Call/Transaction Does Not Exist",
+    482: "Loop Detected",
+    483: "Too Many Hops",
+    484: "Address Incomplete",
+    485: "Ambiguous",
+    486: "Busy Here",
+    487: "Request Terminated",
+    488: "Not Acceptable Here",
+    489: "Bad Event",
+    491: "Request Pending",
+    493: "Undecipherable",
+    494: "Security Agreement Required",
+    500: "Server Internal Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Server Time-out",
+    505: "Version Not Supported",
+    513: "Message Too Large",
+    555: "Push Notification Service Not Supported",
+    580: "Precondition Failure",
+    600: "Busy Everywhere",
+    603: "Decline",
+    604: "Does Not Exist Anywhere",
+    606: "Not Acceptable",
+    607: "Unwanted",
+    608: "Rejected",
+}
+"""IANA's registry of response codes, with the phrases of their RFCs."""

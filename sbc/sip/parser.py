@@ -1,0 +1,316 @@
+"""Octets to messages: one datagram, or what the framer cut out of a stream.
+
+One pass over the head checks what holds for every message; a header is understood when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sbc.sip.errors import RemoteProtocolError
+from sbc.sip.grammar import canonical_names, has_stray_control, is_digits, is_token
+from sbc.sip.header_values import parse_cseq
+from sbc.sip.message import Headers, Request, Response, written_name
+from sbc.sip.uri import parse_uri
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is refused for its size alone. Octets, except for the number of header lines."""
+
+    max_message: int = 65535
+    max_header_line: int = 8192
+    """Of one header field, folded lines together."""
+    max_headers: int = 256
+    max_uri: int = 2048
+    """Of a Request-URI."""
+
+
+_CONTROLS = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])
+"""All control characters but tab. In a sound head there are two for each line end, and no others."""
+_HEAD_END = b"\r\n\r\n"
+_PING = b"\r\n\r\n"
+_stream_length = re.compile(rb"\r\n(?:content-length|l)[ \t]*:([^\r\n]*(?:\r\n[ \t]+[^\r\n]*)*)")
+_fold = re.compile(r"\r\n[ \t]+")
+_version = re.compile(r"SIP/([0-9]+\.[0-9]+)", re.IGNORECASE).fullmatch
+_status_line = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE | re.DOTALL).fullmatch
+
+_MANDATORY = frozenset({"via", "from", "to", "call-id", "cseq"})
+"""8.1.1, less Max-Forwards, which RFC 2543 did not have."""
+
+_SINGLE = frozenset(
+    [
+        "from",
+        "to",
+        "call-id",
+        "cseq",
+        "max-forwards",
+        "content-length",
+        "content-type",
+        "content-disposition",
+        "expires",
+        "min-expires",
+        "subject",
+        "priority",
+        "mime-version",
+        "reply-to",
+        "refer-to",
+        "referred-by",
+        "replaces",
+        "join",
+        "target-dialog",
+        "session-expires",
+        "min-se",
+        "event",
+        "subscription-state",
+        "rack",
+        "rseq",
+        "retry-after",
+        "sip-etag",
+        "sip-if-match",
+    ]
+)
+"""Headers that may not be repeated (7.3.1, and the RFCs that define them). Those that only describe (Date, Server,
+Organization ...) are let be: nothing hangs on them."""
+
+
+def parse(data: bytes, limits: Limits) -> Request | Response:
+    """Read one message. Octets beyond Content-Length are cut off (18.3); without Content-Length the body is all there
+    is.
+
+    Raises RemoteProtocolError for what is malformed or beyond `limits`, with the request to answer if there is one.
+    Header values are not looked at, except Content-Length and CSeq: `Request.check` and the typed properties do that.
+    """
+    if data[:2] == b"\r\n":
+        data = data.lstrip(b"\r\n")  # 7.5
+    try:
+        return _parse_response(data, limits) if data[:4].upper() == b"SIP/" else _parse_request(data, limits)
+    except RemoteProtocolError as fault:
+        fault.request = _salvaged(data, limits)
+        raise
+
+
+def _parse_request(data: bytes, limits: Limits) -> Request:
+    lines, end = _split_head(data, limits)
+    request_line = lines.pop(0).split(" ")
+    if len(request_line) != 3 or not request_line[1]:
+        raise RemoteProtocolError(400, "malformed request line")
+    method, uri, version = request_line
+    if version != "SIP/2.0":
+        _check_version(version)
+    if not is_token(method):
+        raise RemoteProtocolError(400, "malformed method")
+    headers = _read_headers(lines, limits)
+    if headers.typed("cseq", parse_cseq)[1] != method:  # type: ignore[index]  # mandatory headers are there
+        raise RemoteProtocolError(400, "method in CSeq is not that of the request line")
+    if len(uri) > limits.max_uri:
+        raise RemoteProtocolError(414, "Request-URI too long")
+    if parse_uri(uri).headers:
+        raise RemoteProtocolError(400, "headers in Request-URI")  # 19.1.1, table 1
+    return Request(method, uri, headers, _body(data, min(end + 4, len(data)), headers, limits), data)
+
+
+def _parse_response(data: bytes, limits: Limits) -> Response:
+    lines, end = _split_head(data, limits)
+    status_line = _status_line(lines.pop(0))
+    if status_line is None:
+        raise RemoteProtocolError(400, "malformed status line")
+    headers = _read_headers(lines, limits)
+    headers.typed("cseq", parse_cseq)
+    return Response(
+        int(status_line[1]), status_line[2] or "", headers, _body(data, min(end + 4, len(data)), headers, limits), data
+    )
+
+
+def _check_version(version: str) -> None:
+    match = _version(version)
+    if match is None:
+        raise RemoteProtocolError(400, "malformed SIP version")
+    if match[1] != "2.0":
+        raise RemoteProtocolError(505, "SIP version not supported")
+
+
+def _split_head(data: bytes, limits: Limits) -> tuple[list[str], int]:
+    """The start line and the header lines, unfolded, and where in `data` the head ends (at the empty line)."""
+    if len(data) > limits.max_message:
+        raise RemoteProtocolError(513, "message too large")
+    end = data.find(_HEAD_END)
+    if end < 0:
+        if data[-2:] != b"\r\n":
+            raise _unended(data, limits)
+        end = len(data) - 2  # nothing but the empty line is missing, as in RFC 5118 section 4.10: there is no body
+    octets = data[:end]
+    text = _decoded(octets)
+    lines = text.split("\r\n")
+    if end - len(octets.translate(None, _CONTROLS)) != 2 * len(lines) - 2 and any(map(has_stray_control, lines)):
+        raise RemoteProtocolError(400, "control character in the head")
+    if "\r\n " in text or "\r\n\t" in text:
+        lines = _fold.sub(" ", text).split("\r\n")  # 7.3.1
+    if end > limits.max_header_line and max(map(len, lines[1:]), default=0) > limits.max_header_line:
+        raise RemoteProtocolError(400, "header line too long")
+    if len(lines) - 1 > limits.max_headers:
+        raise RemoteProtocolError(400, "too many headers")
+    return lines, end
+
+
+def _unended(data: bytes, limits: Limits) -> RemoteProtocolError:
+    """What is wrong with a message that has no empty line: a stream's framer hands on such when it lost its way."""
+    for written in _stream_length.findall(data.lower()):
+        try:
+            _content_length(written.decode("latin-1").strip(" \t\r\n"), limits)
+        except RemoteProtocolError as fault:
+            return fault
+    return RemoteProtocolError(400, "no empty line after the headers")
+
+
+def _decoded(octets: bytes) -> str:
+    """The head as text. A line that is no UTF-8 is read as Latin-1, which old phones write in display names, and will
+    be written as UTF-8. Wherever the grammar has nothing but ASCII, what comes of it is refused there."""
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return "\r\n".join(map(_decoded_line, octets.split(b"\r\n")))
+
+
+def _decoded_line(octets: bytes) -> str:
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")
+
+
+def _read_headers(lines: list[str], limits: Limits) -> Headers:
+    try:
+        keys = [canonical_names[line[: line.index(":")]] for line in lines]
+    except ValueError:
+        raise RemoteProtocolError(400, "malformed header line") from None
+    present = set(keys)
+    if len(present) != len(keys):
+        for key in present & _SINGLE:
+            if keys.count(key) > 1:
+                raise RemoteProtocolError(400, f"repeated {written_name(key)}")
+    if not present >= _MANDATORY:
+        missing = ", ".join(written_name(key) for key in sorted(_MANDATORY - present))
+        raise RemoteProtocolError(400, f"missing {missing}")
+    return Headers.of_lines(keys, lines)
+
+
+def _body(data: bytes, start: int, headers: Headers, limits: Limits) -> bytes:
+    written = headers.get("content-length")
+    if written is None:
+        return data[start:]
+    length = _content_length(written, limits)
+    if start + length > len(data):
+        raise RemoteProtocolError(400, "Content-Length larger than the body")
+    return data[start : start + length]
+
+
+def _content_length(written: str, limits: Limits) -> int:
+    if not is_digits(written):
+        raise RemoteProtocolError(400, "malformed Content-Length")
+    digits = written.lstrip("0") or "0"
+    if len(digits) > 15 or int(digits) > limits.max_message:
+        raise RemoteProtocolError(413, "Content-Length beyond the limit")
+    return int(digits)
+
+
+def _salvaged(data: bytes, limits: Limits) -> Request | None:
+    """What can be read of a faulty request, enough to answer it: sound header lines only. None if it is none, or an
+    ACK, or has no Via to answer to."""
+    lines = _fold.sub(" ", _decoded(data[: limits.max_message].partition(_HEAD_END)[0])).split("\r\n")
+    method, _, rest = lines[0].partition(" ")
+    if method == "ACK" or not is_token(method) or " SIP/" not in rest.upper():
+        return None
+    sound: dict[int, str] = {}
+    for index, line in enumerate(lines[1 : limits.max_headers + 1]):
+        try:
+            key = canonical_names[line[: line.index(":")]]
+        except ValueError:
+            continue
+        if len(line) <= limits.max_header_line and not has_stray_control(line):
+            sound[index + 1] = key
+    if "via" not in sound.values():
+        return None
+    words = rest.split()
+    uri = words[0] if len(words) == 2 else ""
+    return Request(method, uri, Headers.of_lines(list(sound.values()), [lines[index] for index in sound]), b"", data)
+
+
+class StreamFramer:
+    """Cuts a stream into messages by Content-Length (18.3). One for each connection; it buffers one message at most,
+    and looks at each octet once however small the pieces are."""
+
+    __slots__ = ("_buffer", "_limits", "_needed", "_searched", "fault")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._buffer = bytearray()
+        self._searched = 0
+        """Octets of the buffer in which no head can end."""
+        self._needed = 0
+        """Octets of the message at the start of the buffer; 0 while its head is not complete."""
+        self.fault: RemoteProtocolError | None = None
+        """Why framing is lost; None while it is not."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The messages that `data` completes. b"\\r\\n\\r\\n" among them is a keep-alive that wants b"\\r\\n" (RFC 5626
+        section 4.4.1); one stands for all that came in a row.
+
+        Raises RemoteProtocolError when it is not known any more where messages end: give what `salvage` returns to the
+        stack, then close. Where whole messages came before that point they are returned; `fault` tells, and so does the
+        next `feed`, be it of nothing.
+        """
+        messages: list[bytes] = []
+        if self.fault is None:
+            self._buffer += data
+            try:
+                while self._message_is_whole(messages):
+                    messages.append(bytes(self._buffer[: self._needed]))
+                    del self._buffer[: self._needed]
+                    self._needed = self._searched = 0
+            except RemoteProtocolError as fault:
+                self.fault = fault
+                del self._buffer[self._limits.max_message + 1 :]
+        if self.fault is not None and not messages:
+            raise self.fault
+        return messages
+
+    def salvage(self) -> bytes:
+        """After a fault: what there is of the message where framing was lost. Its last line has no end, so that `parse`
+        always refuses it, with the status that fits."""
+        return bytes(self._buffer).partition(_HEAD_END)[0].rstrip(b"\r\n")
+
+    def _message_is_whole(self, messages: list[bytes]) -> bool:
+        if not self._needed:
+            self._skip_line_ends(messages)
+            self._needed = self._length_of_message()
+        return 0 < self._needed <= len(self._buffer)
+
+    def _skip_line_ends(self, messages: list[bytes]) -> None:
+        """Keep-alives, and line ends before a start line (7.5)."""
+        buffer = self._buffer
+        if not buffer or buffer[0] != 0x0D:
+            return
+        count = len(buffer) - len(buffer.lstrip(b"\r\n"))
+        if buffer.startswith(_PING) and messages[-1:] != [_PING]:
+            messages.append(_PING)
+        if count == len(buffer):
+            count -= count % 4  # the rest may be the beginning of another keep-alive
+        del buffer[:count]
+
+    def _length_of_message(self) -> int:
+        """Octets of the message at the start of the buffer; 0 while its head is not complete."""
+        end = self._buffer.find(_HEAD_END, self._searched)
+        if (end if end >= 0 else len(self._buffer)) + 4 > self._limits.max_message + 4 * (end < 0):
+            raise RemoteProtocolError(513, "message too large")
+        if end < 0:
+            self._searched = max(0, len(self._buffer) - 3)
+            return 0
+        lengths = _stream_length.findall(self._buffer[:end].lower())
+        if len(lengths) != 1:
+            raise RemoteProtocolError(400, "repeated Content-Length" if lengths else "no Content-Length on a stream")
+        length = _content_length(lengths[0].decode("latin-1").strip(" \t\r\n"), self._limits)
+        if end + 4 + length > self._limits.max_message:
+            raise RemoteProtocolError(413, "Content-Length beyond the limit")
+        return end + 4 + length
