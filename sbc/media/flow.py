@@ -1,7 +1,8 @@
 """The one interface between the control of media and what forwards packets: `Flow`, `FlowEvent`, `DataPlane`.
 
 A flow is one media stream (one m-line) relayed between two sides. Flows are immutable: a change is a new value with the
-same id, applied again. Everything here is plain data and can be written down, so that another process can pick a call up.
+same id, applied again. Everything here is plain data and can be written down, so that another process can pick a call
+up.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class Latching(Enum):
     STRICT = "strict"
     """Only the address and port that the SDP named."""
     SIGNALLING = "signalling"
-    """The SDP's address, or the address that the signalling came from, at any port. After it: locked to address and port."""
+    """The SDP's address, or the address that the signalling came from, at any port. After it: locked to address and
+    port."""
     ANY = "any"
     """Whoever comes first."""
 
@@ -31,7 +33,8 @@ class FlowSide(NamedTuple):
     """One side of a flow, as the signalling left it."""
 
     local: Address
-    """Our bound RTP (or opaque UDP) address; RTCP is at port + 1, bound as well even where `rtcp_mux` leaves it idle."""
+    """Our bound RTP (or opaque UDP) address; RTCP is at port + 1, bound as well even where `rtcp_mux` leaves it
+    idle."""
     remote: Address | None
     """Where the peer's SDP wants its packets; None while unknown or nowhere (c=0.0.0.0, port 0)."""
     remote_rtcp: Address | None
@@ -42,7 +45,8 @@ class FlowSide(NamedTuple):
     """Host that the peer's signalling comes from, for `Latching.SIGNALLING`."""
     latching: Latching
     generation: int
-    """Grows by one with each completed offer/answer exchange that changed this side: the latch may be set anew, once."""
+    """Grows by one with each completed offer/answer exchange that changed this side: the latch may be set anew,
+    once."""
     cname: str
     """What RTCP sent to this side says as CNAME in place of the other side's (RFC 3550 section 6.5.1); "" where the
     other side is not hidden and its source descriptions pass as they are."""
@@ -104,7 +108,7 @@ class SourceMismatch(NamedTuple):
     flow_id: FlowId
     side: str
     source: Address
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
 
 
 class Silent(NamedTuple):
@@ -136,8 +140,8 @@ class DataPlane(Protocol):
     treatments: frozenset[str]
 
     def bind(self, host: str, count: int) -> None:
-        """Bind `count` more port pairs on `host`, from the range that the plane was configured with; `PortsReady` follows
-        (with fewer, or none, when the range is used up)."""
+        """Bind `count` more port pairs on `host`, from the range that the plane was configured with; `PortsReady`
+        follows (with fewer, or none, when the range is used up)."""
 
     def apply(self, flow: Flow) -> None:
         """Make `flow` so. Idempotent: repeat it and nothing changes."""

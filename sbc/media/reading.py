@@ -1,0 +1,185 @@
+"""What one side's session description says about its streams, as far as relaying them needs to know."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from sbc.sdp import MediaDescription, SdpError, SessionDescription
+from sbc.sip import Address
+
+ANCHORED_PROTOCOLS = {"RTP/AVP": "rtp", "RTP/AVPF": "rtp", "UDPTL": "udp", "UDP": "udp"}
+"""What can be relayed, by protocol in upper case, and as which kind of flow: RTP (RFC 3551, 4585), T.38 over UDPTL, and
+plain datagrams. Everything else (TCP, MSRP, data channels, SRTP, unknown) is offered and answered with port 0."""
+
+DIRECTIONS = frozenset({"sendrecv", "sendonly", "recvonly", "inactive"})
+
+_STATIC_CLOCKS = {6: 16000, 10: 44100, 11: 44100, 14: 90000, 16: 11025, 17: 22050}
+_STATIC_CLOCKS |= dict.fromkeys((25, 26, 28, 31, 32, 33, 34), 90000)
+"""RTP clock rates of the static payload types of RFC 3551 section 6 that are not 8000 Hz."""
+
+_STATIC_NAMES = (
+    "0 PCMU/8000,3 GSM/8000,4 G723/8000,5 DVI4/8000,6 DVI4/16000,7 LPC/8000,8 PCMA/8000,9 G722/8000,10 L16/44100/2,"
+    "11 L16/44100,12 QCELP/8000,13 CN/8000,14 MPA/90000,15 G728/8000,16 DVI4/11025,17 DVI4/22050,18 G729/8000,"
+    "25 CelB/90000,26 JPEG/90000,28 nv/90000,31 H261/90000,32 MPV/90000,33 MP2T/90000,34 H263/90000"
+)
+STATIC_CODECS = dict(entry.split(" ") for entry in _STATIC_NAMES.split(","))
+
+
+class Host(NamedTuple):
+    """An address out of a c=, o= or a=rtcp line."""
+
+    text: str
+    """IP address in its shortest form, or the host name as written."""
+    family: int
+    """4 or 6; what the line says, where `text` is a name."""
+    unspecified: bool
+    """0.0.0.0 or ::, an old way to hold (RFC 3264 section 8.4)."""
+    reachable: bool
+    """A unicast IP address. Names are not looked up: such a side is learned by latching."""
+    refused: bool
+    """Multicast or broadcast: never sent to."""
+
+
+def read_host(text: str) -> Host | None:
+    """Read "<nettype> <addrtype> <address>" (RFC 8866 section 5.7); None if it is malformed."""
+    return _read_host(text) if len(text) < 300 else None
+
+
+@lru_cache(maxsize=4096)
+def _read_host(text: str) -> Host | None:
+    parts = text.split()
+    if len(parts) != 3 or parts[0] != "IN" or parts[1] not in ("IP4", "IP6"):
+        return None
+    family = 4 if parts[1] == "IP4" else 6
+    bare = parts[2].partition("/")[0]
+    try:
+        address = ip_address(bare)
+    except ValueError:
+        return Host(bare, family, False, False, False) if _is_name(bare) else None
+    if "%" in bare:
+        return None
+    refused = address.is_multicast or bare == "255.255.255.255"
+    unspecified = address.is_unspecified
+    return Host(str(address), address.version, unspecified, not (refused or unspecified), refused)
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) < 256 and text.isascii() and text.replace("-", "").replace(".", "").replace("_", "").isalnum()
+
+
+class StreamReading(NamedTuple):
+    """One m-line."""
+
+    kind: str
+    """"rtp", "udp", or "" for a stream that is disabled or cannot be relayed."""
+    bare: bool
+    """Cannot be relayed at all: nothing of it crosses but the m-line with port 0."""
+    host: Host | None
+    """Where it wants its packets; None only if nothing says it and nothing is sent."""
+    remote: Address | None
+    """None for a name, or on hold by address."""
+    remote_rtcp: Address | None
+    """By a=rtcp (RFC 3605), else the next port."""
+    mux: bool
+    direction: str
+    starved: bool
+    """A bandwidth of zero: no media."""
+
+
+def read_streams(description: SessionDescription) -> list[StreamReading]:
+    """What each m-line says. Raises `SdpError`."""
+    session_host: Host | None = None
+    direction = "sendrecv"
+    for number, line in enumerate(description.lines, 1):
+        if line[0] == "c":
+            session_host = read_host(line[2:])
+            if session_host is None:
+                raise SdpError(number, "c= is not <nettype> <addrtype> <address>")
+        elif line[0] == "a" and line[2:] in DIRECTIONS:
+            direction = line[2:]
+    return [_read_stream(description, media, session_host, direction) for media in description.media]
+
+
+def _read_stream(
+    description: SessionDescription, media: MediaDescription, host: Host | None, direction: str
+) -> StreamReading:
+    mux = starved = False
+    rtcp = ""
+    connections = 0
+    for line in media.lines:
+        start = line[0]
+        if start == "a":
+            value = line[2:]
+            if value in DIRECTIONS:
+                direction = value
+            elif value == "rtcp-mux":
+                mux = True
+            elif value.startswith("rtcp:"):
+                rtcp = value[5:]
+        elif start == "c":
+            connections += 1
+            host = read_host(line[2:])
+            if host is None:
+                raise SdpError(_number(description, media), "c= of this stream is not <nettype> <addrtype> <address>")
+        elif start == "b":
+            starved = starved or line in ("b=AS:0", "b=TIAS:0", "b=CT:0")
+    port = media.port
+    kind = ANCHORED_PROTOCOLS.get(media.protocol.upper(), "")
+    bare = not kind or media.port_count > 1 or connections > 1 or (host is not None and host.refused)
+    if bare or not port:
+        return StreamReading("", bare, host, None, None, False, direction, starved)
+    if host is None:
+        raise SdpError(_number(description, media), "no c= for this stream")
+    remote = remote_rtcp = None
+    if host.reachable:
+        remote = Address(host.text, port)
+        if kind == "rtp":
+            remote_rtcp = _rtcp_address(rtcp, remote)
+    return StreamReading(kind, False, host, remote, remote_rtcp, mux and kind == "rtp", direction, starved)
+
+
+def _rtcp_address(value: str, rtp: Address) -> Address | None:
+    """Where RTCP goes: `value` is that of a=rtcp, or "" (RFC 3605 section 2.1; RFC 3550 section 11)."""
+    port = rtp.port + 1
+    host = rtp.host
+    if value:
+        number, _, where = value.partition(" ")
+        if number.isascii() and number.isdigit() and len(number) <= 5:
+            named = read_host(where) if where else None
+            if named is None or named.reachable:
+                port = int(number)
+                host = named.text if named else host
+    return Address(host, port) if 0 < port < 65536 else None
+
+
+def _number(description: SessionDescription, media: MediaDescription) -> int:
+    """The line number of a stream's m-line."""
+    number = len(description.lines) + 1
+    for other in description.media:
+        if other is media:
+            break
+        number += len(other.lines) + 1
+    return number
+
+
+def rtpmaps(media: MediaDescription) -> tuple[str, ...]:
+    """Values of the stream's a=rtpmap lines, in order (RFC 8866 section 6.6)."""
+    return tuple(line[9:] for line in media.lines if line.startswith("a=rtpmap:"))
+
+
+def clock_rate(payload_type: str, maps: tuple[str, ...]) -> int:
+    """RTP clock rate of a payload type in Hz; 8000 where nothing says it."""
+    for entry in maps:
+        number, _, encoding = entry.partition(" ")
+        if number == payload_type:
+            rate = encoding.split("/")[1] if "/" in encoding else ""
+            return int(rate) if rate.isascii() and rate.isdigit() and 0 < len(rate) < 8 and int(rate) else 8000
+    return _STATIC_CLOCKS.get(int(payload_type), 8000) if payload_type.isascii() and payload_type.isdigit() else 8000
+
+
+def codec_names(formats: list[str], maps: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of RTP payload types in the order of the format list; the number where nothing names it."""
+    named = {number: encoding.strip() for number, _, encoding in (entry.partition(" ") for entry in maps)}
+    return tuple(named.get(number) or STATIC_CODECS.get(number, number) for number in formats)
