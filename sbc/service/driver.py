@@ -1,0 +1,405 @@
+"""The loop between the cores and the world: one message in, its effects carried out, then the next.
+
+Nothing is decided here. What the SIP stack and the session layer return is dispatched by its type; what comes back from
+sockets, resolver, plane and clock is fed to them. One `callLater` serves every deadline of the signalling process.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from sbc.b2bua import (
+    Answer,
+    ApplyFlow,
+    Ask,
+    BindPorts,
+    CallChanged,
+    CallEnded,
+    CallOpened,
+    CallRecord,
+    CancelRequest,
+    Command,
+    Decided,
+    LegRecord,
+    MessageSeen,
+    RemoveFlow,
+    Resolve,
+    Respond,
+    SendAck,
+    SendRequest,
+    Zone,
+)
+from sbc.media import DataPlane, FlowEvent
+from sbc.sip import (
+    Absorbed,
+    Deliver,
+    Effect,
+    Hop,
+    Packet,
+    Refused,
+    Request,
+    RequestReceived,
+    Response,
+    SipEvent,
+    SipStack,
+    TransactionId,
+    Transmit,
+    make_response,
+)
+
+log = Logger()
+
+REFUSED_LINES_EVERY = 10.0
+"""Seconds between log lines about packets that nobody could understand."""
+SIP_CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\s]{1,128})", re.IGNORECASE | re.MULTILINE)
+
+
+class Session(Protocol):
+    """The session layer (`sbc.b2bua.B2bua`), as far as the driver needs it."""
+
+    def handle(self, event: SipEvent | FlowEvent | Answer, now: float) -> list[Command]: ...
+
+    def next_deadline(self) -> float | None: ...
+
+    def handle_timeout(self, now: float) -> list[Command]: ...
+
+    def drain(self, now: float, grace: float) -> list[Command]: ...
+
+    def hang_up_all(self, now: float) -> list[Command]: ...
+
+    @property
+    def idle(self) -> bool: ...
+
+
+class Writer(Protocol):
+    """What sends (`sbc.transport.Transports`)."""
+
+    def write(self, data: bytes, hop: Hop, transaction: TransactionId | None) -> None: ...
+
+
+class NameResolver(Protocol):
+    """What finds addresses (`sbc.transport.Resolver`)."""
+
+    def resolve(self, query: Resolve, zone: Zone) -> Deferred[tuple[Hop, ...]]: ...
+
+
+class Recorder(Protocol):
+    """What keeps the record of calls (`sbc.store.CallStore`). Times are wall-clock times; `offset` makes a record's so."""
+
+    def message(self, call: str, at: float, sent: bool, hop: Hop, data: bytes) -> None: ...
+
+    def decided(self, decided: Decided, at: float) -> None: ...
+
+    def opened(self, record: CallRecord, offset: float) -> None: ...
+
+    def changed(self, record: CallRecord, offset: float) -> None: ...
+
+    def ended(self, record: CallRecord, offset: float) -> None: ...
+
+
+class Driver:
+    """Feeds `stack` and `session`, and carries out what they want done.
+
+    `clock` is a reactor's `callLater`; `now` reads monotonic seconds; `wall` reads seconds since the epoch, once.
+    """
+
+    def __init__(
+        self,
+        stack: SipStack,
+        session: Session,
+        transports: Writer,
+        plane: DataPlane,
+        resolver: NameResolver,
+        recorder: Recorder,
+        zones: Mapping[str, Zone],
+        clock: Any,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._stack = stack
+        self._session = session
+        self._transports = transports
+        self._plane = plane
+        self._resolver = resolver
+        self._recorder = recorder
+        self._zones = zones
+        self._clock = clock
+        self._now = now
+        self._to_wall = wall() - now()
+        self._events: deque[SipEvent | FlowEvent | Answer] = deque()
+        self._failures: deque[TransactionId] = deque()
+        self._busy = False
+        self._armed: Any = None
+        self._armed_at = 0.0
+        self._idle: Deferred[None] | None = None
+        self._refused_line_at = 0.0
+        self.bugs = 0
+        """Exceptions that reached this loop: each one is a bug somewhere, and cost one message's handling."""
+        self.refused = 0
+        """Packets that could not be understood."""
+        self.undeliverable = 0
+        """Messages of a transaction that the transport could not send."""
+        self._by_type: dict[type, Callable[[Any, float], None]] = {
+            Transmit: self._transmit,
+            Deliver: self._deliver,
+            Absorbed: self._absorbed,
+            Refused: self._refuse,
+            SendRequest: self._send_request,
+            SendAck: self._send_ack,
+            CancelRequest: self._cancel,
+            Respond: self._respond,
+            ApplyFlow: lambda command, now: plane.apply(command.flow),
+            RemoveFlow: lambda command, now: plane.remove(command.flow_id),
+            BindPorts: lambda command, now: plane.bind(command.host, command.count),
+            Ask: self._ask,
+            MessageSeen: self._seen,
+            Decided: lambda command, now: recorder.decided(command, command.at + self._to_wall),
+            CallOpened: self._opened,
+            CallChanged: lambda command, now: recorder.changed(command.record, self._to_wall),
+            CallEnded: self._ended,
+        }
+
+    # -- what comes in ------------------------------------------------------------------------------------------------
+
+    def receive(self, packet: Packet) -> None:
+        """One whole message from a socket."""
+        now = self._now()
+        self._busy = True
+        try:
+            effects = self._stack.receive(packet, now)
+        except Exception:
+            self._bug("receiving", sip_call_id(packet.data))
+        else:
+            self._carry_out(effects, now)
+        self._settle(now)
+
+    def failed(self, transaction: TransactionId, reason: str) -> None:
+        """The transport could not send this transaction's message. May be called while effects are carried out."""
+        self.undeliverable += 1
+        self._failures.append(transaction)
+        if not self._busy:
+            self._settle(self._now())
+
+    def flow_event(self, event: FlowEvent) -> None:
+        """News of the data plane."""
+        self._events.append(event)
+        if not self._busy:
+            self._settle(self._now())
+
+    def drain(self, grace: float) -> Deferred[None]:
+        """Take no new call, end those in progress after `grace` seconds; fires when none is left."""
+        return self._leave(partial(self._session.drain, grace=grace))
+
+    def hang_up(self) -> Deferred[None]:
+        """End every call now; fires when none is left."""
+        return self._leave(self._session.hang_up_all)
+
+    def _leave(self, way: Callable[[float], list[Command]]) -> Deferred[None]:
+        now = self._now()
+        self._busy = True
+        idle: Deferred[None] = Deferred()
+        if self._idle is not None:
+            self._idle.chainDeferred(idle)
+        self._idle = idle
+        self._carry_out(way(now), now)
+        self._settle(now)
+        return idle
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, wanted: Iterable[Effect | Command], now: float) -> None:
+        by_type = self._by_type
+        for each in wanted:
+            try:
+                by_type[type(each)](each, now)
+            except Exception:
+                self._bug(
+                    f"carrying out {type(each).__name__}", getattr(each, "call", "") or getattr(each, "label", "")
+                )
+
+    def _settle(self, now: float) -> None:
+        """Hand the session layer what has come up meanwhile, one event at a time; then see to the timer."""
+        self._busy = True
+        events, failures = self._events, self._failures
+        while events or failures:
+            if events:
+                self._handle(events.popleft(), now)
+            else:
+                try:
+                    effects = self._stack.transport_failed(failures.popleft(), now)
+                except Exception:
+                    self._bug("telling of a transport failure", "")
+                else:
+                    self._carry_out(effects, now)
+        self._busy = False
+        self._arm(now)
+        if self._idle is not None and self._session.idle:
+            idle, self._idle = self._idle, None
+            idle.callback(None)
+
+    def _handle(self, event: SipEvent | FlowEvent | Answer, now: float) -> None:
+        try:
+            commands = self._session.handle(event, now)
+        except Exception:
+            self._bug(f"handling {type(event).__name__}", getattr(event, "label", "") or call_id_of(event))
+            if type(event) is RequestReceived:  # the peer must not wait for what never comes
+                self._carry_out(
+                    self._stack.respond(event.transaction, make_response(event.request, 500), now, label=None), now
+                )
+        else:
+            self._carry_out(commands, now)
+
+    def _arm(self, now: float) -> None:
+        """Let the one timer fire by the earliest deadline. A timer that fires too early only arms itself again, so that
+        a deadline that moves away costs nothing."""
+        deadline = self._stack.next_deadline()
+        other = self._session.next_deadline()
+        if deadline is None or (other is not None and other < deadline):
+            deadline = other
+        if deadline is None:
+            return
+        if self._armed is None:
+            self._armed = self._clock.callLater(max(0.0, deadline - now), self._fire)
+        elif deadline < self._armed_at:
+            self._armed.reset(max(0.0, deadline - now))
+        else:
+            return
+        self._armed_at = deadline
+
+    def _fire(self) -> None:
+        self._armed = None
+        now = self._now()
+        self._busy = True
+        for source in (self._stack, self._session):
+            deadline = source.next_deadline()
+            if deadline is None or deadline > now:
+                continue
+            try:
+                wanted: Iterable[Effect | Command] = source.handle_timeout(now)
+            except Exception:
+                self._bug(f"a deadline of {type(source).__name__}", "")
+            else:
+                self._carry_out(wanted, now)
+        self._settle(now)
+
+    def stop(self) -> None:
+        """Leave no timer behind."""
+        if self._armed is not None:
+            self._armed.cancel()
+            self._armed = None
+
+    def _bug(self, doing: str, call: str) -> None:
+        self.bugs += 1
+        log.failure("bug while {doing}", failure=Failure(), doing=doing, call=call)
+
+    # -- effects of the stack -----------------------------------------------------------------------------------------
+
+    def _transmit(self, effect: Transmit, now: float) -> None:
+        data, hop, transaction, label = effect
+        self._transports.write(data, hop, transaction)
+        if label:
+            self._recorder.message(label, now + self._to_wall, True, hop, data)
+
+    def _deliver(self, effect: Deliver, now: float) -> None:
+        self._events.append(effect.event)
+
+    def _absorbed(self, effect: Absorbed, now: float) -> None:
+        if effect.label:
+            packet = effect.packet
+            self._recorder.message(effect.label, now + self._to_wall, False, packet.hop, packet.data)
+
+    def _refuse(self, effect: Refused, now: float) -> None:
+        self.refused += 1
+        if now >= self._refused_line_at:
+            self._refused_line_at = now + REFUSED_LINES_EVERY
+            hop = effect.packet.hop
+            log.info(
+                "not understood, from {host}:{port}/{transport} in zone {zone}: {reason} ({refused} so far)",
+                host=hop.remote.host,
+                port=hop.remote.port,
+                transport=hop.transport,
+                zone=hop.zone,
+                reason=effect.reason,
+                refused=self.refused,
+            )
+
+    # -- commands of the session layer --------------------------------------------------------------------------------
+
+    def _send_request(self, command: SendRequest, now: float) -> None:
+        call, branch, request, hop, alternative = command
+        _, effects = self._stack.send_request(request, hop, now, branch=branch, label=call, alternative=alternative)
+        self._carry_out(effects, now)
+
+    def _send_ack(self, command: SendAck, now: float) -> None:
+        self._carry_out(self._stack.send_ack(command.request, command.hop, now, label=command.call), now)
+
+    def _cancel(self, command: CancelRequest, now: float) -> None:
+        self._carry_out(self._stack.cancel(command.branch, now, command.reasons), now)
+
+    def _respond(self, command: Respond, now: float) -> None:
+        effects = self._stack.respond(command.transaction, command.response, now, label=command.call or None)
+        self._carry_out(effects, now)
+
+    def _ask(self, command: Ask, now: float) -> None:
+        token, query = command
+        answer = self._resolver.resolve(query, self._zones[query.zone])
+        answer.addCallbacks(
+            lambda hops: self._answered(Answer(token, hops)),
+            lambda failure: self._answered(Answer(token, (), failure.getErrorMessage())),
+        )
+
+    def _answered(self, answer: Answer) -> None:
+        self._events.append(answer)
+        if not self._busy:
+            self._settle(self._now())
+
+    def _seen(self, command: MessageSeen, now: float) -> None:
+        packet = command.packet
+        self._recorder.message(command.call, now + self._to_wall, False, packet.hop, packet.data)
+
+    def _opened(self, command: CallOpened, now: float) -> None:
+        record = command.record
+        self._recorder.opened(record, self._to_wall)
+        leg = record.a or LegRecord("")
+        log.info(
+            "call from {caller} to {callee}, zone {zone} ({remote})",
+            call=record.call,
+            caller=leg.from_uri,
+            callee=leg.request_uri,
+            zone=leg.zone,
+            remote=leg.remote,
+        )
+
+    def _ended(self, command: CallEnded, now: float) -> None:
+        record = command.record
+        self._recorder.ended(record, self._to_wall)
+        talked = (record.ended or now) - record.answered if record.answered is not None else 0.0
+        log.info(
+            "call ended by {by}: {cause}, status {status}, {talked:.1f} s",
+            call=record.call,
+            by=record.ended_by,
+            cause=record.cause,
+            status=record.status,
+            talked=talked,
+        )
+
+
+def sip_call_id(data: bytes) -> str:
+    """The Call-ID of a message that may be anything, for the log."""
+    found = SIP_CALL_ID.search(data)
+    return found[1].decode("ascii", "backslashreplace") if found else ""
+
+
+def call_id_of(event: Any) -> str:
+    """The SIP Call-ID of what an event is about, or "": for the log, where no call has a name of its own yet."""
+    message: Request | Response | None = getattr(event, "request", None) or getattr(event, "response", None)
+    return sip_call_id(message.raw) if message is not None else ""

@@ -1,0 +1,107 @@
+"""Log observers: JSON lines in service, readable lines on a terminal. A call's lines carry its id as `call`.
+
+What is logged is text that this program wrote, with values from the network inside: control characters are escaped, so
+that nobody on the network can write lines of their own into the log. Nothing here ever sees a message or a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TextIO
+
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    eventAsText,
+    formatEvent,
+)
+from zope.interface import implementer
+
+FORMATS = ("auto", "json", "text")
+LEVELS = ("debug", "info", "warn", "error", "critical")
+UNPRINTABLE = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160))}
+
+
+def log_observer(kind: str, level: str, out: TextIO) -> ILogObserver:
+    """An observer for the application: `kind` is one of FORMATS, `level` one of LEVELS."""
+    if kind == "auto":
+        kind = "text" if out.isatty() else "json"
+    lines = Lines(out, as_json if kind == "json" else as_text)
+    predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
+    return FilteringLogObserver(lines, (predicate,))
+
+
+@implementer(ILogObserver)
+class Lines:
+    """Writes each event as `render` makes it. A stream that is gone or full costs the line, never the caller."""
+
+    def __init__(self, out: TextIO, render: Callable[[LogEvent], str]) -> None:
+        self._out = out
+        self._render = render
+
+    def __call__(self, event: LogEvent) -> None:
+        try:
+            self._out.write(self._render(event))
+            self._out.flush()
+        except (OSError, ValueError):
+            return
+
+
+def as_json(event: LogEvent) -> str:
+    """One line: time (RFC 3339, UTC), level, message, then call, namespace and trace where there are any."""
+    at = datetime.fromtimestamp(event.get("log_time", time.time()), UTC)
+    line = {
+        "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": level_of(event),
+        "message": formatEvent(event),
+    }
+    if event.get("call"):
+        line["call"] = str(event["call"])
+    if event.get("log_namespace"):
+        line["from"] = event["log_namespace"]
+    if "log_failure" in event:
+        line["trace"] = trace_of(event)
+    return json.dumps(line, ensure_ascii=False, default=str) + "\n"
+
+
+def as_text(event: LogEvent) -> str:
+    at = time.localtime(event.get("log_time", time.time()))
+    level = level_of(event)
+    parts = [time.strftime("%H:%M:%S", at)]
+    if level != "info":
+        parts.append(level)
+    if event.get("call"):
+        parts.append(f"call={printable(str(event['call']))}")
+    parts.append(printable(formatEvent(event)))
+    line = " ".join(parts) + "\n"
+    return line + trace_of(event) + "\n" if "log_failure" in event else line
+
+
+def level_of(event: LogEvent) -> str:
+    level = event.get("log_level")
+    return str(level.name) if level is not None else "info"
+
+
+def trace_of(event: LogEvent) -> str:
+    return eventAsText(event, includeTraceback=True, includeTimestamp=False, includeSystem=False)
+
+
+def printable(text: str) -> str:
+    """Control characters escaped."""
+    return text if text.isprintable() else text.translate(UNPRINTABLE)
+
+
+def complain(lines: list[str]) -> None:
+    """Say what is wrong on the terminal that we were started from, whatever the log is set to."""
+    stderr = sys.__stderr__
+    if stderr is not None:
+        for line in lines:
+            print(line, file=stderr)
+        stderr.flush()
