@@ -1,0 +1,25 @@
+"""What outlives the process: the record of calls (CDR, decision trail, messages), in SQLite.
+
+`CallStore` writes, for the driver; `CallReader` reads, for the command line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sbc.store.reading import CallReader, NoSuchCall
+from sbc.store.schema import StoreError
+
+if TYPE_CHECKING:
+    from sbc.store.calls import CallStore, StoreSettings
+
+__all__ = ["CallReader", "CallStore", "NoSuchCall", "StoreError", "StoreSettings"]
+
+
+def __getattr__(name: str) -> Any:
+    """The writing side is imported when first asked for: the command line only reads, and starts faster without it."""
+    if name in ("CallStore", "StoreSettings"):
+        from sbc.store import calls
+
+        return getattr(calls, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
