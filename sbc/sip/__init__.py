@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sbc.sip.dialog import Dialog
 from sbc.sip.errors import LocalProtocolError, RemoteProtocolError, SipError
 from sbc.sip.grammar import canonical_host, quote, split_list, unquote
 from sbc.sip.header_values import (
@@ -22,6 +23,8 @@ from sbc.sip.header_values import (
 from sbc.sip.message import REASONS, Headers, Request, Response, make_response
 from sbc.sip.parser import Limits, StreamFramer, parse
 from sbc.sip.tokens import Tokens
+from sbc.sip.transaction import Timers
+from sbc.sip.transaction_layer import SipStack
 from sbc.sip.uri import Uri, escape_user, parse_uri, unescape, uri_equal
 from sbc.sip.wire import (
     Absorbed,
@@ -51,6 +54,7 @@ __all__ = [
     "CSeq",
     "CancelReceived",
     "Deliver",
+    "Dialog",
     "Effect",
     "Headers",
     "Hop",
@@ -68,7 +72,9 @@ __all__ = [
     "ResponseReceived",
     "SipError",
     "SipEvent",
+    "SipStack",
     "StreamFramer",
+    "Timers",
     "Tokens",
     "TransactionFailed",
     "TransactionId",
