@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 
 from sbc.sip.errors import LocalProtocolError, RemoteProtocolError
@@ -66,7 +67,7 @@ class _CanonicalNames(dict[str, str]):
     def __missing__(self, written: str) -> str:
         name = written.rstrip(" \t")
         if not is_token(name):
-            raise ValueError("header name is not a token")
+            raise LocalProtocolError("header name is not a token")
         key = COMPACT_NAMES.get(name.lower()) or name.lower()
         if len(self) < 2048 and len(written) <= 64:
             self[written] = key
@@ -74,7 +75,7 @@ class _CanonicalNames(dict[str, str]):
 
 
 canonical_names = _CanonicalNames()
-"""canonical_names["Via"] == canonical_names["v"] == "via". ValueError for what is not a token."""
+"""canonical_names["Via"] == canonical_names["v"] == "via". LocalProtocolError for what is not a token."""
 
 
 def split_list(text: str) -> list[str]:
@@ -115,7 +116,7 @@ def parse_parameters(text: str) -> dict[str, str | None]:
     parameters: dict[str, str | None] = {}
     if not text:
         return parameters
-    count = 0
+    count = 0  # of parameters, to find repeated ones
     if _plain_parameters(text):
         for parameter in text[1:].split(";"):
             name, equals, value = parameter.partition("=")
@@ -146,6 +147,7 @@ def write_parameters(parameters: Mapping[str, str | None]) -> str:
     return "".join(written)
 
 
+@lru_cache(maxsize=4096)
 def host_of(written: str) -> str:
     """A host as it stands in a URI or a Via: in lower case, IPv6 without its brackets. ValueError if it is none.
 
@@ -176,13 +178,14 @@ def canonical_host(host: str) -> str:
     return host.removesuffix(".")
 
 
-def port_of(written: str | None) -> int | None:
+def port_of(digits: str | None) -> int | None:
     """A port, or None for None. ValueError outside 1 to 65535 (nothing can be sent to port 0)."""
-    if written is None:
+    if digits is None:
         return None
-    if not is_digits(written) or len(written) > 5 or not 0 < int(written) < 65536:
+    port = int(digits) if len(digits) <= 5 else 0
+    if not 0 < port < 65536:
         raise ValueError("port out of range")
-    return int(written)
+    return port
 
 
 def bracketed(host: str) -> str:

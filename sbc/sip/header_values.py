@@ -224,13 +224,13 @@ def parse_rack(text: str) -> RAck:
 
 
 def parse_number(text: str, maximum: int, what: str) -> int:
-    """1*DIGIT, at most `maximum`. `what` is named in the error."""
+    """1*DIGIT, at most `maximum`, which is less than 10**19. `what` is named in the error."""
     if not is_digits(text):
         raise RemoteProtocolError(400, f"malformed {what}")
-    digits = text.lstrip("0") or "0"
-    if len(digits) > 20 or int(digits) > maximum:
+    number = int(text if len(text) < 20 else text.lstrip("0")[:20] or "0")
+    if number > maximum:
         raise RemoteProtocolError(400, f"{what} out of range")
-    return int(digits)
+    return number
 
 
 def parse_max_forwards(text: str) -> int:
@@ -244,8 +244,7 @@ def parse_seconds(text: str) -> int:
     match = _delta_seconds(text)
     if match is None:
         raise RemoteProtocolError(400, "malformed number of seconds")
-    digits = match[1].lstrip("0") or "0"
-    return min(int(digits), 2**32 - 1) if len(digits) < 12 else 2**32 - 1
+    return min(int(match[1].lstrip("0")[:12] or "0"), 2**32 - 1)
 
 
 def parse_call_id(text: str) -> str:

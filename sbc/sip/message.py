@@ -167,10 +167,7 @@ def _value(line: str) -> str:
 
 def _made(name: str, value: str) -> tuple[str, str]:
     """The canonical name and the line of a header made here. Raises LocalProtocolError."""
-    try:
-        key = canonical_names[name]
-    except ValueError:
-        raise LocalProtocolError(f"header name {name!r} is not a token") from None
+    key = canonical_names[name]
     if not value.isprintable() and has_stray_control(value):
         raise LocalProtocolError(f"control character in {name}")
     if not value.isascii():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sbc.sip.errors import RemoteProtocolError
+from sbc.sip.errors import LocalProtocolError, RemoteProtocolError
 from sbc.sip.grammar import canonical_names, has_stray_control, is_digits, is_token
 from sbc.sip.header_values import parse_cseq
 from sbc.sip.message import Headers, Request, Response, written_name
@@ -17,12 +17,13 @@ from sbc.sip.uri import parse_uri
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is refused for its size alone. Octets, except for the number of header lines."""
+    """What is refused for its size alone, in octets where nothing else is said."""
 
     max_message: int = 65535
     max_header_line: int = 8192
-    """Of one header field, folded lines together."""
+    """Characters of one header field, folded lines together."""
     max_headers: int = 256
+    """Header lines; each line of a folded field counts."""
     max_uri: int = 2048
     """Of a Request-URI."""
 
@@ -36,41 +37,17 @@ _fold = re.compile(r"\r\n[ \t]+")
 _version = re.compile(r"SIP/([0-9]+\.[0-9]+)", re.IGNORECASE).fullmatch
 _status_line = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE | re.DOTALL).fullmatch
 
+_METHODS = frozenset({"INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "UPDATE", "INFO", "PRACK", "MESSAGE"})
+"""Known to be tokens."""
 _MANDATORY = frozenset({"via", "from", "to", "call-id", "cseq"})
 """8.1.1, less Max-Forwards, which RFC 2543 did not have."""
 
-_SINGLE = frozenset(
-    [
-        "from",
-        "to",
-        "call-id",
-        "cseq",
-        "max-forwards",
-        "content-length",
-        "content-type",
-        "content-disposition",
-        "expires",
-        "min-expires",
-        "subject",
-        "priority",
-        "mime-version",
-        "reply-to",
-        "refer-to",
-        "referred-by",
-        "replaces",
-        "join",
-        "target-dialog",
-        "session-expires",
-        "min-se",
-        "event",
-        "subscription-state",
-        "rack",
-        "rseq",
-        "retry-after",
-        "sip-etag",
-        "sip-if-match",
-    ]
-)
+_SINGLE = frozenset({
+    "from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type", "content-disposition", "expires",
+    "min-expires", "subject", "priority", "mime-version", "reply-to", "refer-to", "referred-by", "replaces", "join",
+    "target-dialog", "session-expires", "min-se", "event", "subscription-state", "rack", "rseq", "retry-after", "sip-etag",
+    "sip-if-match",
+})  # fmt: skip
 """Headers that may not be repeated (7.3.1, and the RFCs that define them). Those that only describe (Date, Server,
 Organization ...) are let be: nothing hangs on them."""
 
@@ -92,35 +69,33 @@ def parse(data: bytes, limits: Limits) -> Request | Response:
 
 
 def _parse_request(data: bytes, limits: Limits) -> Request:
-    lines, end = _split_head(data, limits)
-    request_line = lines.pop(0).split(" ")
-    if len(request_line) != 3 or not request_line[1]:
-        raise RemoteProtocolError(400, "malformed request line")
-    method, uri, version = request_line
+    lines, body_start = _split_head(data, limits)
+    try:
+        method, uri, version = lines.pop(0).split(" ")
+    except ValueError:
+        raise RemoteProtocolError(400, "malformed request line") from None
     if version != "SIP/2.0":
         _check_version(version)
-    if not is_token(method):
+    if method not in _METHODS and not is_token(method):
         raise RemoteProtocolError(400, "malformed method")
-    headers = _read_headers(lines, limits)
+    headers = _read_headers(lines, body_start, limits)
     if headers.typed("cseq", parse_cseq)[1] != method:  # type: ignore[index]  # mandatory headers are there
         raise RemoteProtocolError(400, "method in CSeq is not that of the request line")
     if len(uri) > limits.max_uri:
         raise RemoteProtocolError(414, "Request-URI too long")
     if parse_uri(uri).headers:
         raise RemoteProtocolError(400, "headers in Request-URI")  # 19.1.1, table 1
-    return Request(method, uri, headers, _body(data, min(end + 4, len(data)), headers, limits), data)
+    return Request(method, uri, headers, _body(data, body_start, headers, limits), data)
 
 
 def _parse_response(data: bytes, limits: Limits) -> Response:
-    lines, end = _split_head(data, limits)
+    lines, body_start = _split_head(data, limits)
     status_line = _status_line(lines.pop(0))
     if status_line is None:
         raise RemoteProtocolError(400, "malformed status line")
-    headers = _read_headers(lines, limits)
+    headers = _read_headers(lines, body_start, limits)
     headers.typed("cseq", parse_cseq)
-    return Response(
-        int(status_line[1]), status_line[2] or "", headers, _body(data, min(end + 4, len(data)), headers, limits), data
-    )
+    return Response(int(status_line[1]), status_line[2] or "", headers, _body(data, body_start, headers, limits), data)
 
 
 def _check_version(version: str) -> None:
@@ -132,7 +107,7 @@ def _check_version(version: str) -> None:
 
 
 def _split_head(data: bytes, limits: Limits) -> tuple[list[str], int]:
-    """The start line and the header lines, unfolded, and where in `data` the head ends (at the empty line)."""
+    """The start line and the header lines, still folded, and where in `data` the body starts."""
     if len(data) > limits.max_message:
         raise RemoteProtocolError(513, "message too large")
     end = data.find(_HEAD_END)
@@ -141,17 +116,12 @@ def _split_head(data: bytes, limits: Limits) -> tuple[list[str], int]:
             raise _unended(data, limits)
         end = len(data) - 2  # nothing but the empty line is missing, as in RFC 5118 section 4.10: there is no body
     octets = data[:end]
-    text = _decoded(octets)
-    lines = text.split("\r\n")
+    lines = _decoded(octets).split("\r\n")
     if end - len(octets.translate(None, _CONTROLS)) != 2 * len(lines) - 2 and any(map(has_stray_control, lines)):
         raise RemoteProtocolError(400, "control character in the head")
-    if "\r\n " in text or "\r\n\t" in text:
-        lines = _fold.sub(" ", text).split("\r\n")  # 7.3.1
-    if end > limits.max_header_line and max(map(len, lines[1:]), default=0) > limits.max_header_line:
-        raise RemoteProtocolError(400, "header line too long")
     if len(lines) - 1 > limits.max_headers:
         raise RemoteProtocolError(400, "too many headers")
-    return lines, end
+    return lines, min(end + 4, len(data))
 
 
 def _unended(data: bytes, limits: Limits) -> RemoteProtocolError:
@@ -180,39 +150,54 @@ def _decoded_line(octets: bytes) -> str:
         return octets.decode("latin-1")
 
 
-def _read_headers(lines: list[str], limits: Limits) -> Headers:
+def _read_headers(lines: list[str], size: int, limits: Limits) -> Headers:
+    """The header fields in `lines`, which came in `size` octets."""
     try:
-        keys = [canonical_names[line[: line.index(":")]] for line in lines]
-    except ValueError:
-        raise RemoteProtocolError(400, "malformed header line") from None
+        keys = _keys(lines)
+    except LocalProtocolError:  # a folded line has no name (7.3.1)
+        lines = _fold.sub(" ", "\r\n".join(lines)).split("\r\n")
+        try:
+            keys = _keys(lines)
+        except LocalProtocolError:
+            raise RemoteProtocolError(400, "malformed header line") from None
+    if size > limits.max_header_line and max(map(len, lines)) > limits.max_header_line:
+        raise RemoteProtocolError(400, "header line too long")
     present = set(keys)
     if len(present) != len(keys):
-        for key in present & _SINGLE:
-            if keys.count(key) > 1:
-                raise RemoteProtocolError(400, f"repeated {written_name(key)}")
+        single = [key for key in keys if key in _SINGLE]
+        if len(single) != len(set(single)):
+            repeated = next(key for key in single if single.count(key) > 1)
+            raise RemoteProtocolError(400, f"repeated {written_name(repeated)}")
     if not present >= _MANDATORY:
         missing = ", ".join(written_name(key) for key in sorted(_MANDATORY - present))
         raise RemoteProtocolError(400, f"missing {missing}")
     return Headers.of_lines(keys, lines)
 
 
+def _keys(lines: list[str]) -> list[str]:
+    """The canonical name of each line. Raises LocalProtocolError where there is none."""
+    return [canonical_names[line.partition(":")[0] if ":" in line else ""] for line in lines]
+
+
 def _body(data: bytes, start: int, headers: Headers, limits: Limits) -> bytes:
     written = headers.get("content-length")
     if written is None:
         return data[start:]
-    length = _content_length(written, limits)
-    if start + length > len(data):
+    end = start + _content_length(written, limits)
+    if end > len(data):
         raise RemoteProtocolError(400, "Content-Length larger than the body")
-    return data[start : start + length]
+    return data[start:end]
 
 
 def _content_length(written: str, limits: Limits) -> int:
     if not is_digits(written):
         raise RemoteProtocolError(400, "malformed Content-Length")
-    digits = written.lstrip("0") or "0"
-    if len(digits) > 15 or int(digits) > limits.max_message:
+    if len(written) > 9:
+        written = written.lstrip("0")[:10] or "0"
+    length = int(written)
+    if length > limits.max_message:
         raise RemoteProtocolError(413, "Content-Length beyond the limit")
-    return int(digits)
+    return length
 
 
 def _salvaged(data: bytes, limits: Limits) -> Request | None:
@@ -225,8 +210,8 @@ def _salvaged(data: bytes, limits: Limits) -> Request | None:
     sound: dict[int, str] = {}
     for index, line in enumerate(lines[1 : limits.max_headers + 1]):
         try:
-            key = canonical_names[line[: line.index(":")]]
-        except ValueError:
+            key = _keys([line])[0]
+        except LocalProtocolError:
             continue
         if len(line) <= limits.max_header_line and not has_stray_control(line):
             sound[index + 1] = key
@@ -275,6 +260,11 @@ class StreamFramer:
         if self.fault is not None and not messages:
             raise self.fault
         return messages
+
+    @property
+    def begun(self) -> bool:
+        """Part of a message is here, and the rest has to come."""
+        return len(self._buffer) > 3  # up to three may be line ends between messages
 
     def salvage(self) -> bytes:
         """After a fault: what there is of the message where framing was lost. Its last line has no end, so that `parse`

@@ -37,7 +37,6 @@ _sip = re.compile(
 _tel = re.compile(rf"([^;]+)((?:;{_PARAMETER_TEXT}(?:={_PARAMETER_TEXT})?)*)").fullmatch
 _escape = re.compile(_ESCAPED)
 _not_user = re.compile(rf"[^{_UNRESERVED}&=+$,;?/]")
-_not_parameter = re.compile(rf"[^{_UNRESERVED}\[\]/:&+$]")
 _visual_separators = str.maketrans("", "", "-.()")
 
 
@@ -83,7 +82,6 @@ class Uri:
         if self.port is not None:
             text += f":{self.port}"
         for name, value in self.params.items():
-            name = _escaped(name, _not_parameter)
             text += f";{name}" if value is None else f";{name}={value}"
         return f"{text}?{self.headers}" if self.headers else text
 
@@ -105,7 +103,10 @@ def _fault(uri: Uri) -> str | None:
         return "malformed password in URI"
     if uri.port is not None and not 0 < uri.port < 65536:
         return "port out of range in URI"
-    if any(not name or (value is not None and not _is_parameter_text(value)) for name, value in uri.params.items()):
+    if any(
+        not _is_parameter_text(name) or (value is not None and not _is_parameter_text(value))
+        for name, value in uri.params.items()
+    ):
         return "malformed parameter in URI"
     if uri.headers and not _is_headers(uri.headers):
         return "malformed headers in URI"
@@ -135,7 +136,17 @@ def _parse_sip(scheme: str, rest: str) -> Uri:
     if match is None:
         raise ValueError("malformed URI")
     user, password, host, port, params, headers = match.groups()
-    return Uri(scheme, user, password, host_of(host), port_of(port), _parameters(params), headers or "")
+    uri = Uri.__new__(Uri)  # the expression has checked what the constructor would
+    put = object.__setattr__
+    put(uri, "scheme", scheme)
+    put(uri, "user", user)
+    put(uri, "password", password)
+    put(uri, "host", host_of(host))
+    put(uri, "port", port_of(port))
+    put(uri, "params", _parameters(params))
+    put(uri, "headers", headers or "")
+    put(uri, "opaque", "")
+    return uri
 
 
 def _parse_tel(rest: str) -> Uri:
@@ -151,7 +162,7 @@ def _parameters(text: str) -> Mapping[str, str | None]:
     parameters: dict[str, str | None] = {}
     for parameter in text[1:].split(";"):
         name, equals, value = parameter.partition("=")
-        name = unescape(name).lower()
+        name = name.lower() if "%" not in name else (_comparable(name) or "").lower()
         if name in parameters:
             raise ValueError("repeated parameter in URI")  # 19.1.1
         parameters[name] = value if equals else None
@@ -168,11 +179,7 @@ def unescape(text: str) -> str:
 
 def escape_user(text: str) -> str:
     """`text` as it may stand in the user part of a URI."""
-    return _escaped(text, _not_user)
-
-
-def _escaped(text: str, forbidden: re.Pattern[str]) -> str:
-    return forbidden.sub(lambda match: "".join(f"%{octet:02X}" for octet in match[0].encode()), text)
+    return _not_user.sub(lambda match: "".join(f"%{octet:02X}" for octet in match[0].encode()), text)
 
 
 def _comparable(text: str | None) -> str | None:
