@@ -53,7 +53,8 @@ class RemoveFlow(NamedTuple):
 
 class BindPorts(NamedTuple):
     host: str
-    count: int
+    pairs: int
+    """How many port pairs."""
 
 
 class Ask(NamedTuple):
@@ -119,7 +120,8 @@ class StreamRecord:
 
 @dataclass(slots=True)
 class CallRecord:
-    """The CDR. Times are monotonic `now` values of the core; the driver turns them into wall-clock time. None: did not happen."""
+    """The CDR. Times are monotonic `now` values of the core, which the driver turns into wall-clock time; None: did not
+    happen."""
 
     call: CallId
     started: float

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from sbc.b2bua.network import Peer, Zone
 from sbc.sip import Address, Hop, Request, Response
 
-# -- verdicts -----------------------------------------------------------------------------------------------------------
+# -- verdicts ----------------------------------------------------------------------------------------------------------
 
 
 class Pass(NamedTuple):
@@ -77,7 +77,7 @@ AdmitVerdict = Pass | Drop | Reject
 RouteVerdict = Targets | Reject
 
 
-# -- views --------------------------------------------------------------------------------------------------------------
+# -- views -------------------------------------------------------------------------------------------------------------
 
 
 class CallView(NamedTuple):
@@ -110,9 +110,12 @@ class LegView(NamedTuple):
 class Hooks(Protocol):
     """The chain of policies, as the session layer calls it."""
 
+    rewrites: bool
+    """Some policy has `rewrite`; while none has, nothing is prepared for it."""
+
     def admit(self, call: CallView) -> AdmitVerdict: ...
 
     def route(self, call: CallView) -> RouteVerdict: ...
 
     def rewrite(self, message: Request | Response, leg: LegView, received: Request | Response | None) -> None:
-        """Change `message`, which we are about to send, in place; `received` is the one that it answers to or passes on."""
+        """Change `message`, which we are about to send, in place; `received` is the one that it answers or passes on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sbc.media import Latching, MediaAddress
-from sbc.sip import Address
+from sbc.sip import Address, Timers
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Peer:
     port: int | None = None
     """None: 5060, or what DNS says."""
     transports: tuple[str, ...] = ("UDP",)
-    """In order of preference. With UDP first and TCP also there, requests over the path's safe size go over TCP (18.1.1)."""
+    """In order of preference. With UDP first and TCP too, requests over the path's safe size go over TCP (18.1.1)."""
     latching: Latching = Latching.SIGNALLING
     sources: tuple[str, ...] = ()
     """Further IP addresses or networks (CIDR) that requests of this peer come from."""
@@ -59,14 +59,14 @@ class Settings:
     user_agent: str = ""
     """Server and User-Agent of our own messages; "" says nothing."""
     no_answer: float = 180.0
-    """From the INVITE sent to a target until its final response (RFC 3261 section 16.6 step 11: timer C, more than 3 min by
-    default there)."""
+    """From the INVITE received until its final response (RFC 3261 section 16.6 step 11 calls it timer C)."""
     target_timeout: float = 4.0
     """How long a target may stay wholly silent before the next one is tried; not used for the last one."""
     longest_call: float = 43200.0
     """A call in progress is ended after this time; 0: never."""
     max_calls: int = 10000
     failover_statuses: frozenset[int] = field(default_factory=lambda: frozenset({408, 500, 502, 503, 504}))
+    timers: Timers = field(default_factory=Timers)
     final_stats_wait: float = 2.0
     """How long an ended call waits for the last media figures."""
 

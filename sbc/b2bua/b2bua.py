@@ -1,0 +1,387 @@
+"""The session layer: the transaction user, and the only owner of calls. One event and `now` in, commands out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from sbc.b2bua import in_dialog, outside, setup, teardown
+from sbc.b2bua.call import IGNORED, TRANSITIONS, Action, Call, Ending, Input, Leg, Purpose, Sent
+from sbc.b2bua.commands import Answer, ApplyFlow, Ask, BindPorts, Command, MessageSeen
+from sbc.b2bua.context import Context
+from sbc.b2bua.hooks import Hooks, Resolve
+from sbc.b2bua.network import Network, Settings
+from sbc.media import (
+    FlowEvent,
+    Latched,
+    Media,
+    PlaneLost,
+    PortsReady,
+    Silent,
+    SourceMismatch,
+    StatsReport,
+)
+from sbc.sip import (
+    AckReceived,
+    CancelReceived,
+    Packet,
+    RequestReceived,
+    ResponseReceived,
+    SipEvent,
+    Tokens,
+    TransactionFailed,
+    TransactionTimedOut,
+)
+
+_ACTIONS: dict[Action, Callable[[Context, Call, object], None]] = {
+    Action.SEND_INVITE: setup.send_invite,
+    Action.NEXT_TARGET: setup.next_target,
+    Action.PASS_PROVISIONAL: setup.pass_provisional,
+    Action.PASS_ANSWER: setup.pass_answer,
+    Action.REFUSE_ANSWER: setup.refuse_answer,
+    Action.PASS_REFUSAL: setup.pass_refusal,
+    Action.CANCEL_TARGET: setup.cancel_target,
+    Action.GIVE_UP: setup.give_up,
+    Action.REFUSE_CALL: setup.refuse_call,
+    Action.CONFIRM: lambda context, call, event: None,
+    Action.END_BY_PEER: teardown.end_by_peer,
+    Action.END_BY_SBC: teardown.end_by_sbc,
+}
+
+_PEER_REFRESH = 300.0
+"""Seconds after which the addresses of peers that are configured by name are looked up again."""
+
+_SILENCE = Ending("sbc", "silence", 408, reason='SIP;cause=408;text="Media timeout"')
+_LONGEST = Ending("sbc", "longest call", 408, reason='SIP;cause=408;text="Call duration limit"')
+_DRAIN = Ending("sbc", "drain", 503, headers=(("Retry-After", "10"),), reason='SIP;cause=503;text="Service ends"')
+_UNACKED = Ending("sbc", "no ACK", 408, reason='SIP;cause=408;text="No ACK"')
+
+
+class B2bua:
+    """Feed it one event, carry out the commands in their order, then feed the next."""
+
+    def __init__(self, network: Network, settings: Settings, hooks: Hooks, media: Media, tokens: Tokens) -> None:
+        self._context = Context(network, settings, hooks, media, tokens, self._step)
+        self._take: dict[type, Callable[..., None]] = {
+            RequestReceived: self._request,
+            ResponseReceived: self._response,
+            AckReceived: self._ack,
+            CancelReceived: self._cancel,
+            TransactionTimedOut: self._transaction_lost,
+            TransactionFailed: self._transaction_lost,
+            Answer: self._answer,
+            PortsReady: self._ports,
+            PlaneLost: self._plane_lost,
+            Latched: self._latched,
+            SourceMismatch: self._mismatch,
+            Silent: self._silent,
+            StatsReport: self._stats,
+        }
+        self._on_deadline: dict[str, Callable[[Call], None]] = {
+            "no answer": lambda call: self._step(call, Input.NO_ANSWER, None),
+            "target silent": self._target_silent,
+            "2xx a": lambda call: self._repeat_2xx(call, call.a),
+            "2xx b": lambda call: self._repeat_2xx(call, call.b),
+            "longest": lambda call: self._step(call, Input.ENDED_HERE, _LONGEST),
+            "drain": lambda call: self._step(call, Input.ENDED_HERE, _DRAIN),
+            "last figures": lambda call: call.draining_flows.clear(),
+            "strays": teardown.drop_strays,
+        }
+
+    # -- what the driver calls -----------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> list[Command]:
+        """The first commands: ports to bind, and the addresses of peers that are configured by name."""
+        context = self._begin(now)
+        self._ask_for_peers()
+        return self._commands(context)
+
+    def handle(self, event: SipEvent | FlowEvent | Answer, now: float) -> list[Command]:
+        context = self._begin(now)
+        self._take[type(event)](event)
+        return self._commands(context)
+
+    def next_deadline(self) -> float | None:
+        return self._context.deadlines.next()
+
+    def handle_timeout(self, now: float) -> list[Command]:
+        context = self._begin(now)
+        while (due := context.deadlines.due(now)) is not None:
+            owner, kind = due
+            if owner == _NOBODY:
+                self._ask_for_peers()
+                continue
+            call = context.calls[owner]
+            self._on_deadline[kind](call)
+            teardown.settle(context, call)
+        return self._commands(context)
+
+    def drain(self, now: float, grace: float) -> list[Command]:
+        """From now on new calls get 503 with Retry-After; calls in progress end after `grace` seconds."""
+        context = self._begin(now)
+        context.draining = True
+        for call in context.calls.values():
+            context.deadlines.set(call.id, "drain", now + grace)
+        return self._commands(context)
+
+    def hang_up_all(self, now: float) -> list[Command]:
+        """End every call at once."""
+        context = self._begin(now)
+        for call in list(context.calls.values()):
+            self._step(call, Input.ENDED_HERE, _DRAIN)
+            teardown.settle(context, call)
+        return self._commands(context)
+
+    @property
+    def idle(self) -> bool:
+        return not self._context.calls
+
+    @property
+    def calls(self) -> int:
+        """Calls of which anything is left, also those that wait for a last answer."""
+        return len(self._context.calls)
+
+    def table_sizes(self) -> dict[str, int]:
+        """How much every table holds; all are 0 when no call is left (peers' refresh deadline apart)."""
+        context = self._context
+        return {
+            "calls": len(context.calls),
+            "dialogs": len(context.dialogs),
+            "questions": len(context.questions),
+            "deadlines": len(context.deadlines) - len(context.deadlines.of(_NOBODY)),
+            "media sessions": context.media.session_count,
+            "ports in use": context.media.ports_in_use,
+        }
+
+    # -- the machine ---------------------------------------------------------------------------------------------------
+
+    def _step(self, call: Call, event: Input, detail: object) -> None:
+        """One input of a call's machine (`sbc.b2bua.call.TRANSITIONS`)."""
+        transition = TRANSITIONS.get((call.state, event))
+        if transition is None:
+            assert (call.state, event) in IGNORED
+            return
+        call.state, action = transition
+        _ACTIONS[action](self._context, call, detail)
+
+    def _begin(self, now: float) -> Context:
+        context = self._context
+        context.now = now
+        context.out = []
+        return context
+
+    def _commands(self, context: Context) -> list[Command]:
+        for host, count in context.media.wanted_binds():
+            context.out.append(BindPorts(host, count))
+        return context.out
+
+    # -- SIP events ----------------------------------------------------------------------------------------------------
+
+    def _request(self, event: RequestReceived) -> None:
+        context, request = self._context, event.request
+        tag = request.to.tag
+        if tag is None:
+            if request.method == "INVITE":
+                setup.open_call(context, request, event.transaction, event.packet)
+            else:
+                outside.request_received(context, request, event.transaction, event.packet)
+            return
+        found = self._leg_of(request.call_id, tag, request.from_.tag, event.packet)
+        if found is None:
+            outside.unknown_dialog(context, request, event.transaction)
+            return
+        call, leg = found
+        in_dialog.request_received(context, call, leg, request, event.transaction)
+        teardown.settle(context, call)
+
+    def _leg_of(self, call_id: str, local_tag: str, remote_tag: str | None, packet: Packet) -> tuple[Call, Leg] | None:
+        """The call and leg whose dialog a request belongs to (12.2.2); the message goes into the call's record."""
+        found = self._context.dialogs.get((call_id, local_tag))
+        if found is None:
+            return None
+        call, side = found
+        leg = call.leg(side)
+        if leg is None or leg.dialog is None or leg.dialog.remote_tag != remote_tag:
+            return None
+        self._context.out.append(MessageSeen(call.id, packet))
+        leg.seen_from(packet.hop)
+        return call, leg
+
+    def _ack(self, event: AckReceived) -> None:
+        request = event.request
+        tag = request.to.tag
+        found = None if tag is None else self._leg_of(request.call_id, tag, request.from_.tag, event.packet)
+        if found is not None:
+            call, leg = found
+            in_dialog.ack_received(self._context, call, leg, request)
+            teardown.settle(self._context, call)
+
+    def _cancel(self, event: CancelReceived) -> None:
+        call = self._context.calls.get(event.label)
+        if call is None:
+            return
+        self._context.out.append(MessageSeen(call.id, event.packet))
+        if event.transaction == call.a.transaction:
+            self._step(call, Input.CANCEL, event.request)
+        else:
+            in_dialog.cancel_received(self._context, call, event.transaction, event.request)
+        teardown.settle(self._context, call)
+
+    def _response(self, event: ResponseReceived) -> None:
+        context = self._context
+        call = context.calls.get(event.label)
+        if call is None:
+            return
+        context.out.append(MessageSeen(call.id, event.packet))
+        sent = call.clients.get(event.transaction)
+        if sent is not None:
+            self._responses[sent.purpose](self, call, event, sent)
+            teardown.settle(context, call)
+
+    def _invite_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
+        leg = call.b
+        assert leg is not None
+        if leg.dialog is None or event.response.status >= 300:
+            setup.invite_response(self._context, call, event.response)
+        elif event.response.status >= 200:
+            if event.response.to.tag == leg.dialog.remote_tag:
+                setup.repeat_ack(self._context, call, leg, event.response)
+            else:
+                teardown.stray_answer(self._context, call, sent, event.response)
+
+    def _stray_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
+        if event.response.status >= 300:
+            call.clients.pop(event.transaction, None)
+        elif event.response.status >= 200:
+            teardown.stray_answer(self._context, call, sent, event.response)
+
+    def _relay_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
+        in_dialog.response_received(self._context, call, event.transaction, sent, event.response)
+
+    def _bye_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
+        if event.response.status >= 200:
+            call.clients.pop(event.transaction, None)
+
+    _responses: ClassVar[dict[Purpose, Callable[[B2bua, Call, ResponseReceived, Sent], None]]] = {
+        Purpose.INVITE: _invite_response,
+        Purpose.STRAY: _stray_response,
+        Purpose.RELAY: _relay_response,
+        Purpose.BYE: _bye_response,
+    }
+
+    def _transaction_lost(self, event: TransactionTimedOut | TransactionFailed) -> None:
+        """No answer, or no way to send. A server transaction's time-out (timer H) matters to nobody here."""
+        context = self._context
+        call = context.calls.get(event.label)
+        sent = call.clients.pop(event.transaction, None) if call is not None else None
+        if call is None or sent is None:
+            return
+        if sent.purpose is Purpose.INVITE:
+            what = "did not answer" if isinstance(event, TransactionTimedOut) else "cannot be reached"
+            context.decided(call, "call", "failover", "target lost", f"{sent.hop.remote.host} {what}")
+            self._step(call, Input.TARGET_LOST, None)
+        elif sent.purpose is Purpose.RELAY:
+            in_dialog.timed_out(context, call, event.transaction)
+        teardown.settle(context, call)
+
+    # -- answers from outside and media events -------------------------------------------------------------------------
+
+    def _answer(self, event: Answer) -> None:
+        context = self._context
+        call = context.questions.pop(event.token, None)
+        if call is None:
+            peer = context.network.peers.get(event.token.removeprefix(_PEER_QUESTION))
+            if peer is not None:
+                context.places.learn(peer, tuple(hop.remote.host for hop in event.hops))
+            return
+        call.question = ""
+        call.hops = list(event.hops)
+        if call.hops:
+            self._step(call, Input.TARGET_FOUND, None)
+        else:
+            host = call.target.host if call.target is not None else ""
+            context.decided(call, "call", "failover", "target lost", f"{host}: {event.error or 'no address'}")
+            self._step(call, Input.TARGET_LOST, None)
+        teardown.settle(context, call)
+
+    def _ask_for_peers(self) -> None:
+        context = self._context
+        named = [peer for peer in context.network.peers.values() if not setup.is_address(peer.host)]
+        for peer in named:
+            query = Resolve(peer.zone, peer.host, peer.port, peer.transports)
+            context.out.append(Ask(_PEER_QUESTION + peer.name, query))
+        if named:
+            context.deadlines.set(_NOBODY, "peers", context.now + _PEER_REFRESH)
+
+    def _ports(self, event: PortsReady) -> None:
+        self._context.media.handle(event, self._context.now)
+
+    def _plane_lost(self, event: PlaneLost) -> None:
+        """Every flow is applied again; the calls go on (house plan, section 6)."""
+        context = self._context
+        for flow in context.media.handle(event, context.now):
+            context.out.append(ApplyFlow(flow))
+            call = self._call_of_flow(flow.id)
+            if call is not None:
+                context.decided(call, "observe", "media", f"flow {flow.id[-1]} applied again", event.reason)
+        for call in list(context.calls.values()):
+            call.draining_flows.clear()  # the last figures died with the plane
+            teardown.settle(context, call)
+
+    def _latched(self, event: Latched) -> None:
+        call = self._call_of_flow(event.flow_id)
+        if call is not None:
+            source = f"{event.source.host} {event.source.port}"
+            self._context.decided(
+                call, "observe", "media", "latched", f"flow {event.flow_id[-1]} leg {event.side} to {source}"
+            )
+
+    def _mismatch(self, event: SourceMismatch) -> None:
+        call = self._call_of_flow(event.flow_id)
+        if call is not None and (event.flow_id, event.side) not in call.mismatches:
+            call.mismatches.add((event.flow_id, event.side))
+            self._context.decided(
+                call,
+                "observe",
+                "media",
+                "dropped",
+                f"leg {event.side}: packets from {event.source.host} {event.source.port}",
+            )
+
+    def _silent(self, event: Silent) -> None:
+        call = self._call_of_flow(event.flow_id)
+        if call is not None:
+            self._step(call, Input.ENDED_HERE, _SILENCE)
+            teardown.settle(self._context, call)
+
+    def _stats(self, event: StatsReport) -> None:
+        call = self._call_of_flow(event.flow_id)
+        if call is not None and event.final:
+            teardown.figures(self._context, call, event)
+            teardown.settle(self._context, call)
+
+    def _call_of_flow(self, flow_id: str) -> Call | None:
+        return self._context.calls.get(flow_id.rpartition("/")[0])
+
+    # -- deadlines -----------------------------------------------------------------------------------------------------
+
+    def _target_silent(self, call: Call) -> None:
+        host = call.b.hop.remote.host if call.b is not None else ""
+        self._context.decided(call, "call", "failover", "target lost", f"{host} is silent")
+        self._step(call, Input.TARGET_LOST, None)
+
+    def _repeat_2xx(self, call: Call, leg: Leg | None) -> None:
+        """13.3.1.4: at T1, doubling up to T2, until the ACK comes; after 64*T1 the call ends."""
+        if leg is None or leg.unacked is None:
+            return
+        context, unacked = self._context, leg.unacked
+        if context.now >= unacked.give_up:
+            leg.unacked = None
+            self._step(call, Input.UNACKED, _UNACKED)
+            teardown.send_owed_bye(context, call, leg)
+            return
+        setup.repeat_2xx(context, call, leg, unacked)
+
+
+_NOBODY = ""
+_PEER_QUESTION = "peer:"

@@ -1,0 +1,270 @@
+"""The state of one call: plain data that can be written down, and the table of what may happen to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import NamedTuple
+
+from sbc.b2bua.commands import CallRecord
+from sbc.b2bua.hooks import Target
+from sbc.b2bua.network import Listener, Peer, Zone
+from sbc.media import MediaSession
+from sbc.sip import Dialog, Hop, Request, Response, TransactionId
+
+
+class CallState(Enum):
+    """Where the call stands, seen from its A leg."""
+
+    ROUTING = auto()
+    """INVITE received and answered with 100; the addresses of a target are being found out."""
+    CALLING = auto()
+    """INVITE sent to a target; no final response yet."""
+    ANSWERED = auto()
+    """2xx sent to the A leg, its ACK has not come."""
+    ESTABLISHED = auto()
+    """The ACK came."""
+    CLOSING = auto()
+    """Both legs have been told the end; BYEs, late responses and the last media figures are waited for."""
+
+
+class Input(Enum):
+    """What can happen to a call. Requests inside the dialogs other than BYE are `sbc.b2bua.in_dialog`'s matter."""
+
+    TARGET_FOUND = auto()
+    """The addresses of a target are known."""
+    TARGET_LOST = auto()
+    """The target cannot be reached, timed out, or answered with a status that the next one may mend."""
+    PROVISIONAL = auto()
+    ANSWER = auto()
+    BAD_ANSWER = auto()
+    """A 2xx whose SDP cannot be served."""
+    REFUSAL = auto()
+    """The target's final failure response, or the best one when no target is left."""
+    CANCEL = auto()
+    ACK = auto()
+    BYE = auto()
+    NO_ANSWER = auto()
+    UNACKED = auto()
+    """No ACK came for our 2xx during 64*T1."""
+    ENDED_HERE = auto()
+    """The SBC itself ends the call: silence, time limit, drain, a dialog that one side no longer knows."""
+
+
+class Action(Enum):
+    """Names of what `sbc.b2bua.setup` and `sbc.b2bua.teardown` do; the table below says when."""
+
+    SEND_INVITE = auto()
+    NEXT_TARGET = auto()
+    PASS_PROVISIONAL = auto()
+    PASS_ANSWER = auto()
+    REFUSE_ANSWER = auto()
+    PASS_REFUSAL = auto()
+    CANCEL_TARGET = auto()
+    GIVE_UP = auto()
+    CONFIRM = auto()
+    END_BY_PEER = auto()
+    END_BY_SBC = auto()
+    REFUSE_CALL = auto()
+
+
+TRANSITIONS: dict[tuple[CallState, Input], tuple[CallState, Action]] = {
+    (CallState.ROUTING, Input.TARGET_FOUND): (CallState.CALLING, Action.SEND_INVITE),
+    # RFC 3261 16.7, 21.5: what one target cannot do another may; NEXT_TARGET refuses the call when none is left
+    (CallState.ROUTING, Input.TARGET_LOST): (CallState.ROUTING, Action.NEXT_TARGET),
+    (CallState.CALLING, Input.TARGET_LOST): (CallState.ROUTING, Action.NEXT_TARGET),
+    (CallState.CALLING, Input.PROVISIONAL): (CallState.CALLING, Action.PASS_PROVISIONAL),
+    (CallState.CALLING, Input.ANSWER): (CallState.ANSWERED, Action.PASS_ANSWER),
+    # 13.2.2.4: an answer that is not acceptable: "the UAC MUST ... generate a valid ... ACK, and then ... send a BYE"
+    (CallState.CALLING, Input.BAD_ANSWER): (CallState.CLOSING, Action.REFUSE_ANSWER),
+    (CallState.CALLING, Input.REFUSAL): (CallState.CLOSING, Action.PASS_REFUSAL),
+    (CallState.ROUTING, Input.REFUSAL): (CallState.CLOSING, Action.PASS_REFUSAL),
+    # 9.2: "the UAS ... SHOULD immediately respond to the INVITE with a 487"
+    (CallState.ROUTING, Input.CANCEL): (CallState.CLOSING, Action.CANCEL_TARGET),
+    (CallState.CALLING, Input.CANCEL): (CallState.CLOSING, Action.CANCEL_TARGET),
+    # 15: "The caller's UA MAY send a BYE for either confirmed or early dialogs"
+    (CallState.ROUTING, Input.BYE): (CallState.CLOSING, Action.CANCEL_TARGET),
+    (CallState.CALLING, Input.BYE): (CallState.CLOSING, Action.CANCEL_TARGET),
+    # 16.8: timer C: "the proxy MUST generate a CANCEL" when a provisional came
+    (CallState.ROUTING, Input.NO_ANSWER): (CallState.CLOSING, Action.GIVE_UP),
+    (CallState.CALLING, Input.NO_ANSWER): (CallState.CLOSING, Action.GIVE_UP),
+    (CallState.ROUTING, Input.ENDED_HERE): (CallState.CLOSING, Action.REFUSE_CALL),
+    (CallState.CALLING, Input.ENDED_HERE): (CallState.CLOSING, Action.REFUSE_CALL),
+    (CallState.ANSWERED, Input.ACK): (CallState.ESTABLISHED, Action.CONFIRM),
+    (CallState.ESTABLISHED, Input.ACK): (CallState.ESTABLISHED, Action.CONFIRM),
+    (CallState.ANSWERED, Input.BYE): (CallState.CLOSING, Action.END_BY_PEER),
+    (CallState.ESTABLISHED, Input.BYE): (CallState.CLOSING, Action.END_BY_PEER),
+    # 13.3.1.4: "if the 2xx response is not acknowledged ... the session should be terminated ... with a BYE"
+    (CallState.ANSWERED, Input.UNACKED): (CallState.CLOSING, Action.END_BY_SBC),
+    (CallState.ESTABLISHED, Input.UNACKED): (CallState.CLOSING, Action.END_BY_SBC),
+    (CallState.ANSWERED, Input.ENDED_HERE): (CallState.CLOSING, Action.END_BY_SBC),
+    (CallState.ESTABLISHED, Input.ENDED_HERE): (CallState.CLOSING, Action.END_BY_SBC),
+}
+
+IGNORED: frozenset[tuple[CallState, Input]] = frozenset(
+    {
+        # An answer about a target that is no longer the current one is a stray's (see `Purpose.STRAY`), not the call's.
+        (CallState.ROUTING, Input.PROVISIONAL),
+        (CallState.ROUTING, Input.ANSWER),
+        (CallState.ROUTING, Input.BAD_ANSWER),
+        (CallState.CALLING, Input.TARGET_FOUND),
+        # Nothing was sent that could be acknowledged.
+        (CallState.ROUTING, Input.ACK),
+        (CallState.CALLING, Input.ACK),
+        (CallState.ROUTING, Input.UNACKED),
+        (CallState.CALLING, Input.UNACKED),
+        # After the 2xx: a repeated 2xx is acknowledged again where it comes in; the rest is late.
+        *((state, late) for state in (CallState.ANSWERED, CallState.ESTABLISHED) for late in (
+            Input.TARGET_FOUND, Input.TARGET_LOST, Input.PROVISIONAL, Input.ANSWER, Input.BAD_ANSWER, Input.REFUSAL,
+            Input.NO_ANSWER,
+            Input.CANCEL,  # 9.2: "no effect on the processing of the original request" after its final response
+        )),
+        # It is over: nothing changes that.
+        *((CallState.CLOSING, late) for late in Input),
+    }
+)  # fmt: skip
+
+
+class Purpose(Enum):
+    """Why a client transaction of a call exists."""
+
+    INVITE = auto()
+    """The initial INVITE to the current target."""
+    STRAY = auto()
+    """An initial INVITE given up or cancelled: a 2xx to it is acknowledged and ended."""
+    RELAY = auto()
+    """A request inside the dialog that the other leg sent."""
+    BYE = auto()
+
+
+class Unacked(NamedTuple):
+    """Our 2xx to an INVITE, sent again until the ACK comes (RFC 3261 section 13.3.1.4)."""
+
+    transaction: TransactionId
+    response: Response
+    cseq: int
+    interval: float
+    give_up: float
+
+
+@dataclass(slots=True)
+class Leg:
+    """Our user agent towards one element."""
+
+    side: str
+    """"a" or "b", as in a flow."""
+    zone: Zone
+    peer: Peer | None
+    listener: Listener
+    hop: Hop
+    """Where requests to the element go now."""
+    contact: str
+    """Our Contact value on this leg."""
+    local_tag: str
+    transaction: TransactionId
+    """Of the initial INVITE: server on the A leg, client on the B leg."""
+    invite: Request
+    """The initial INVITE, as received (A) or sent (B)."""
+    dialog: Dialog | None = None
+    fixed_hop: bool = False
+    """The element is behind a NAT: requests go where its signalling comes from, whatever its Contact says."""
+    unacked: Unacked | None = None
+    ack: tuple[int, Request, Hop] | None = None
+    """The last ACK sent, with the CSeq number of its INVITE: a repeated 2xx gets it again."""
+    ack_owed: Response | None = None
+    """A 2xx with an offer whose ACK waits for the other side's answer (delayed offer)."""
+    told_the_end: bool = False
+    """A BYE was sent or received, or a final failure response, or none is due."""
+    bye_owed: Request | None = None
+    """A BYE that waits for the ACK of our 2xx (RFC 3261 section 15: not before it)."""
+    names: tuple[str, ...] = ()
+    """What names this element or its network, for the last look over what crosses."""
+
+    def seen_from(self, hop: Hop) -> None:
+        """A request of this dialog came over `hop`. An element behind a NAT is there now; so is one whose stream was
+        closed and opened again (RFC 5923 section 5: the stream that it uses is the one to use)."""
+        if hop != self.hop and (self.fixed_hop or hop.remote.host == self.hop.remote.host):
+            if self.fixed_hop:
+                self.hop = hop
+            elif hop.transport == self.hop.transport and hop.connection is not None:
+                self.hop = self.hop._replace(connection=hop.connection)
+
+
+@dataclass(slots=True)
+class Relay:
+    """A request inside the dialog on its way from one leg to the other."""
+
+    side: str
+    """Of the leg that it came from."""
+    request: Request
+    transaction: TransactionId
+    branch: TransactionId
+    sent: Request
+    offer: bool
+    """Its body was an offer."""
+    cancelled: bool = False
+
+
+class Sent(NamedTuple):
+    """A client transaction of the call."""
+
+    purpose: Purpose
+    side: str
+    """Of the leg that it was sent on."""
+    request: Request
+    hop: Hop
+
+
+class Ending(NamedTuple):
+    """Why and by whom a call ends."""
+
+    by: str
+    """caller, callee or sbc."""
+    cause: str
+    status: int = 0
+    """What an A leg without final response gets."""
+    phrase: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
+    """Reason value (RFC 3326) for the BYEs and CANCELs that we send."""
+
+
+@dataclass(slots=True)
+class Call:
+    id: str
+    started: float
+    state: CallState
+    a: Leg
+    record: CallRecord
+    b: Leg | None = None
+    media: MediaSession | None = None
+    offer_in_invite: bool = False
+    early_answer: bytes = b""
+    """The SDP that the A leg was given last in a provisional response."""
+    targets: list[Target] = field(default_factory=list)
+    """Not tried yet."""
+    target: Target | None = None
+    hops: list[Hop] = field(default_factory=list)
+    """Further addresses of `target`, not tried yet."""
+    question: str = ""
+    """Token of the Ask that is under way; "" when there is none."""
+    heard: bool = False
+    """The current target has answered something."""
+    refusal: Response | None = None
+    """The best failure response of the targets tried so far."""
+    clients: dict[TransactionId, Sent] = field(default_factory=dict)
+    relays: dict[TransactionId, Relay] = field(default_factory=dict)
+    """By the branch of the relayed request."""
+    exchange: TransactionId = ""
+    """Branch of the relay that carries an offer/answer exchange now; "" when there is none."""
+    draining_flows: set[str] = field(default_factory=set)
+    """Flows removed whose last figures have not come."""
+    mismatches: set[tuple[str, str]] = field(default_factory=set)
+    """Flow and side of which the trail says already that packets of another source were dropped."""
+    ended_forks: set[str] = field(default_factory=set)
+    """To tags of late 2xx that were ended with BYE."""
+    ended: bool = False
+    """`CallEnded` has been said."""
+
+    def leg(self, side: str) -> Leg | None:
+        return self.a if side == "a" else self.b

@@ -1,0 +1,170 @@
+"""What the functions of this room have in hand while they handle one event."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from sbc.b2bua.call import Call, Input, Leg, Purpose, Sent
+from sbc.b2bua.commands import ApplyFlow, CallRecord, Command, Decided, RemoveFlow, SendRequest
+from sbc.b2bua.crossing import Border
+from sbc.b2bua.deadlines import Deadlines
+from sbc.b2bua.hooks import Hooks, LegView
+from sbc.b2bua.network import Listener, Network, Peer, Settings, Zone
+from sbc.media import Exchange, Media
+from sbc.sip import Address, Headers, Hop, Request, Response, Tokens, TransactionId
+
+
+@dataclass(slots=True)
+class Context:
+    """Settings, tables and the commands gathered so far. One for each `B2bua`; each event sets `now` and `out`."""
+
+    network: Network
+    settings: Settings
+    hooks: Hooks
+    media: Media
+    tokens: Tokens
+    step: Callable[[Call, Input, object], None]
+    """Feed an input to a call's machine."""
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    calls: dict[str, Call] = field(default_factory=dict)
+    dialogs: dict[tuple[str, str], tuple[Call, str]] = field(default_factory=dict)
+    """(Call-ID, our tag) -> the call and the side of the leg."""
+    questions: dict[str, Call] = field(default_factory=dict)
+    """Token of an Ask under way -> the call that waits for it."""
+    places: Places = field(init=False)
+    now: float = 0.0
+    out: list[Command] = field(default_factory=list)
+    draining: bool = False
+
+    def __post_init__(self) -> None:
+        self.places = Places(self.network)
+
+    def decided(self, call: Call, hook: str, policy: str, verdict: str, reason: str) -> None:
+        self.out.append(Decided(call.id, self.now, hook, policy, verdict, reason))
+
+    def send(
+        self,
+        call: Call,
+        leg: Leg,
+        purpose: Purpose,
+        request: Request,
+        alternative: Hop | None = None,
+        received: Request | None = None,
+    ) -> TransactionId:
+        """Send `request` on `leg`; what comes back finds it in `call.clients`."""
+        branch = self.tokens.branch()
+        call.clients[branch] = Sent(purpose, leg.side, request, leg.hop)
+        self.rewrite(call, leg, request, received)
+        self.out.append(SendRequest(call.id, branch, request, leg.hop, alternative))
+        return branch
+
+    def rewrite(self, call: Call, leg: Leg, message: Request | Response, received: Request | Response | None) -> None:
+        if self.hooks.rewrites:
+            other = call.b if leg is call.a else call.a
+            source = other.zone if other is not None else leg.zone
+            view = LegView(leg.zone, leg.peer, source, leg.listener.advertised, leg.hop.remote.host)
+            self.hooks.rewrite(message, view, received)
+
+    def apply(self, exchange: Exchange) -> None:
+        """Have the plane follow what an offer or answer changed."""
+        for flow in exchange.flows:
+            self.out.append(ApplyFlow(flow))
+        for flow_id in exchange.removed:
+            self.out.append(RemoveFlow(flow_id))
+
+    def forget(self, call: Call) -> None:
+        """Nothing of the call is under way any more."""
+        self.deadlines.clear_all(call.id)
+        for leg in (call.a, call.b):
+            if leg is not None and leg.dialog is not None:
+                self.dialogs.pop((leg.dialog.call_id, leg.local_tag), None)
+        del self.calls[call.id]
+
+
+class Places:
+    """Answers about the network that are the same for every message, worked out once."""
+
+    __slots__ = ("_by_local", "_listeners", "_names", "_networks", "_peers", "own_hosts")
+
+    def __init__(self, network: Network) -> None:
+        self._listeners: dict[tuple[str, str, bool], Listener] = {}
+        self._by_local: dict[tuple[str, str, Address], Listener] = {}
+        self._peers: dict[tuple[str, str], Peer] = {}
+        self._networks: list[tuple[str, ipaddress.IPv4Network | ipaddress.IPv6Network, Peer]] = []
+        self._names: dict[str, tuple[str, ...]] = {}
+        own: set[str] = set()
+        for zone in network.zones.values():
+            for listener in zone.listeners:
+                self._listeners.setdefault((zone.name, listener.transport, ":" in listener.local.host), listener)
+                self._by_local[(zone.name, listener.transport, listener.local)] = listener
+            addresses = {a.host for listener in zone.listeners for a in (listener.local, listener.advertised)}
+            own |= addresses | zone.domains
+            self._names[zone.name] = tuple(sorted(addresses | _media_hosts(zone)))
+        for peer in network.peers.values():
+            self.learn(peer, (peer.host.lower(),))
+            self._networks += [(peer.zone, ipaddress.ip_network(source), peer) for source in peer.sources]
+        self.own_hosts = frozenset(own)
+        """What the host of a Request-URI says when it means us."""
+
+    def learn(self, peer: Peer, hosts: tuple[str, ...]) -> None:
+        """`hosts` are addresses (or the name) of `peer`."""
+        for host in hosts:
+            self._peers[(peer.zone, host)] = peer
+            if host not in self._names[peer.zone]:
+                self._names[peer.zone] = (*self._names[peer.zone], host)
+
+    def peer(self, zone: str, host: str) -> Peer | None:
+        """The configured peer that requests from `host` (an IP address) come from."""
+        peer = self._peers.get((zone, host))
+        if peer is None and self._networks:
+            address = ipaddress.ip_address(host.partition("%")[0])
+            return next((p for name, network, p in self._networks if name == zone and address in network), None)
+        return peer
+
+    def listener(self, zone: str, transport: str, remote_host: str) -> Listener | None:
+        """Our socket in `zone` for reaching `remote_host` (an IP address) over `transport`."""
+        return self._listeners.get((zone, transport, ":" in remote_host))
+
+    def listener_of(self, hop: Hop) -> Listener | None:
+        """The listener whose socket `hop` names."""
+        return self._by_local.get((hop.zone, hop.transport, hop.local))
+
+    def names(self, zone: Zone) -> tuple[str, ...]:
+        """What names us and the configured peers in `zone`."""
+        return self._names[zone.name]
+
+
+def _media_hosts(zone: Zone) -> set[str]:
+    return {host for media in (zone.media_v4, zone.media_v6) if media is not None for host in media}
+
+
+def uri_host(host: str) -> str:
+    """An IP address or host name as a URI writes it."""
+    return f"[{host}]" if ":" in host else host
+
+
+def border(source: Leg, target: Leg) -> Border:
+    """How contents of `source` cross to `target`."""
+    return Border(source.zone.hidden, source.peer is not None, source.names, uri_host(target.listener.advertised.host))
+
+
+def contact(listener: Listener) -> str:
+    """Our Contact on legs that use `listener`. Requests are matched by dialog, so it needs no user part."""
+    host, port = listener.advertised
+    transport = "" if listener.transport == "UDP" else f";transport={listener.transport.lower()}"
+    return f"<sip:{uri_host(host)}:{port}{transport}>"
+
+
+def own_agent(context: Context, headers: Headers, name: str) -> None:
+    """Our own Server or User-Agent, where the configuration wants one."""
+    if context.settings.user_agent:
+        headers.add(name, context.settings.user_agent)
+
+
+def record_copy(record: CallRecord) -> CallRecord:
+    """The record as it stands now: what is handed out is not changed afterwards."""
+    a = replace(record.a) if record.a is not None else None
+    b = replace(record.b) if record.b is not None else None
+    return replace(record, a=a, b=b, streams=list(record.streams))

@@ -1,0 +1,53 @@
+"""Requests outside calls: to the SBC itself, of methods that it does not serve, or of dialogs that it does not know.
+
+RFC 3261 sections 8.2, 11 (OPTIONS), 12.2.2.
+"""
+
+from __future__ import annotations
+
+from sbc.b2bua import setup
+from sbc.b2bua.commands import Respond
+from sbc.b2bua.context import Context, own_agent
+from sbc.b2bua.hooks import CallView, Drop, Reject
+from sbc.sip import Packet, Request, TransactionId, make_response
+
+_NO_CALL = ""
+
+
+def request_received(context: Context, request: Request, transaction: TransactionId, packet: Packet) -> None:
+    """A request without To tag other than INVITE, ACK and CANCEL."""
+    hop = packet.hop
+    peer = context.places.peer(hop.zone, hop.remote.host)
+    zone = context.network.zones[hop.zone]
+    verdict = context.hooks.admit(CallView(request, hop, zone, peer, len(context.calls), context.draining))
+    if isinstance(verdict, Drop):
+        return
+    if isinstance(verdict, Reject):
+        _respond(context, request, transaction, verdict)
+    else:
+        _respond(context, request, transaction, _answer(request))
+
+
+def _answer(request: Request) -> Reject:
+    if request.request_uri.scheme not in ("sip", "sips", "tel"):
+        return Reject("call", 416, "")
+    unsupported = setup.unsupported_extensions(request)
+    if unsupported is not None:
+        return unsupported
+    if request.method == "OPTIONS":
+        # 11.2: as an INVITE would be answered; with Max-Forwards 0 as well, since it goes no further
+        return Reject("call", 200, "", headers=(("Allow", setup.ALLOW), ("Accept", "application/sdp")))
+    # 8.2.1: "If the UAS ... does not support the method ... it MUST generate a 405 (Method Not Allowed)"
+    return Reject("call", 405, "", headers=(("Allow", setup.ALLOW),))
+
+
+def unknown_dialog(context: Context, request: Request, transaction: TransactionId) -> None:
+    """12.2.2: "If the UAS wishes to reject the request ... it MUST respond to the request with a 481"."""
+    _respond(context, request, transaction, Reject("call", 481, ""))
+
+
+def _respond(context: Context, request: Request, transaction: TransactionId, verdict: Reject) -> None:
+    tag = context.tokens.tag() if request.to.tag is None else None
+    response = make_response(request, verdict.status, verdict.phrase or None, to_tag=tag, headers=verdict.headers)
+    own_agent(context, response.headers, "Server")
+    context.out.append(Respond(_NO_CALL, transaction, response))

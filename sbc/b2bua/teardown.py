@@ -1,0 +1,163 @@
+"""A call's end: whoever ends it, both legs learn it, the ports go back, and the last figures are gathered.
+
+RFC 3261 sections 15 (BYE), 13.3.1.4 (no BYE before the ACK of our 2xx), RFC 3326 (Reason).
+"""
+
+from __future__ import annotations
+
+from sbc.b2bua import crossing
+from sbc.b2bua.call import Call, CallState, Ending, Leg, Purpose, Sent
+from sbc.b2bua.commands import CallEnded, RemoveFlow, Respond, SendAck, SendRequest, StreamRecord
+from sbc.b2bua.context import Context, border, own_agent, record_copy
+from sbc.media import StatsReport, StreamStats
+from sbc.sip import Dialog, Request, Response, make_response
+
+
+def end_by_peer(context: Context, call: Call, event: object) -> None:
+    """A BYE came: `event` is (the request, its leg). It has been answered; the other leg is told."""
+    assert isinstance(event, tuple)
+    request, leg = event
+    leg.told_the_end = True
+    leg.unacked = None
+    context.deadlines.clear(call.id, f"2xx {leg.side}")
+    other = call.b if leg is call.a else call.a
+    if other is not None:
+        hang_up(context, call, other, "", request, leg)
+    close(context, call, Ending("caller" if leg is call.a else "callee", "BYE"))
+
+
+def end_by_sbc(context: Context, call: Call, event: object) -> None:
+    assert isinstance(event, Ending)
+    for leg in (call.a, call.b):
+        if leg is not None:
+            hang_up(context, call, leg, event.reason)
+    close(context, call, event)
+
+
+def hang_up(
+    context: Context, call: Call, leg: Leg, reason: str, received: Request | None = None, source: Leg | None = None
+) -> None:
+    """Send a BYE on `leg`, once; after the ACK of our 2xx where that is still out (section 15)."""
+    if leg.told_the_end or leg.dialog is None:
+        return
+    leg.told_the_end = True
+    if leg.ack_owed is not None:  # delayed offer: the 2xx must be acknowledged before the BYE (13.2.2.4)
+        request = leg.dialog.request("ACK", None, cseq=leg.ack_owed.cseq.number)
+        leg.ack = (leg.ack_owed.cseq.number, request, leg.hop)
+        leg.ack_owed = None
+        context.out.append(SendAck(call.id, request, leg.hop))
+    bye = leg.dialog.request("BYE", None)
+    own_agent(context, bye.headers, "User-Agent")
+    if received is not None and source is not None:
+        crossing.cross_headers(received.headers, bye.headers, border(source, leg))
+    elif reason:
+        bye.headers.add("Reason", reason)
+    if leg.unacked is not None:
+        leg.bye_owed = bye
+    else:
+        context.send(call, leg, Purpose.BYE, bye, received=received)
+
+
+def send_owed_bye(context: Context, call: Call, leg: Leg) -> None:
+    """The ACK came, or will not come any more: now the BYE may go."""
+    if leg.bye_owed is not None:
+        context.send(call, leg, Purpose.BYE, leg.bye_owed)
+        leg.bye_owed = None
+
+
+def close(context: Context, call: Call, ending: Ending) -> None:
+    """Both legs know: give the ports back, stop the clocks, and wait for what is still under way."""
+    record = call.record
+    record.ended = context.now
+    record.ended_by = ending.by
+    record.cause = ending.cause
+    context.decided(call, "call", "call", "ended", f"by {ending.by}: {ending.cause}")
+    for kind in ("no answer", "longest", "target silent", "drain"):
+        context.deadlines.clear(call.id, kind)
+    _end_relays(context, call)
+    if call.question:
+        context.questions.pop(call.question, None)
+        call.question = ""
+    call.targets.clear()
+    call.hops.clear()
+    for branch in [branch for branch, sent in call.clients.items() if sent.purpose is Purpose.INVITE]:
+        del call.clients[branch]  # it has its final response
+    if any(sent.purpose is Purpose.STRAY for sent in call.clients.values()):
+        context.deadlines.set(call.id, "strays", context.now + STRAYS_WAIT * context.settings.timers.t1)
+    if call.media is not None:
+        call.record.streams = [
+            StreamRecord(facts.media, facts.codecs[0] if facts.codecs else "") for facts in call.media.describe()
+        ]
+        for flow_id in call.media.close(context.now):
+            call.draining_flows.add(flow_id)
+            context.out.append(RemoveFlow(flow_id))
+    if call.draining_flows:
+        context.deadlines.set(call.id, "last figures", context.now + context.settings.final_stats_wait)
+
+
+STRAYS_WAIT = 65
+"""In T1: a cancelled INVITE brings its final response within 64 of them, or none that we would believe (9.1)."""
+
+
+def drop_strays(call: Call) -> None:
+    for branch in [branch for branch, sent in call.clients.items() if sent.purpose is Purpose.STRAY]:
+        del call.clients[branch]
+
+
+def _end_relays(context: Context, call: Call) -> None:
+    """15.1.2: "the UAS ... MUST still respond to any pending requests ... RECOMMENDED that a 487 be generated"."""
+    for relay in call.relays.values():
+        leg = call.leg(relay.side)
+        if leg is not None:
+            response = make_response(relay.request, 487)
+            context.out.append(Respond(call.id, relay.transaction, response))
+    call.relays.clear()
+    call.exchange = ""
+
+
+def figures(context: Context, call: Call, report: StatsReport) -> None:
+    """The last figures of a removed flow."""
+    call.draining_flows.discard(report.flow_id)
+    index = int(report.flow_id.rpartition("/")[2])
+    if index < len(call.record.streams):
+        stream = call.record.streams[index]
+        stream.a, stream.b = _figures(report.a), _figures(report.b)
+
+
+def _figures(stats: StreamStats) -> dict[str, float | int | str]:
+    source = f"{stats.source.host} {stats.source.port}" if stats.source is not None else ""
+    return {**stats._asdict(), "source": source}
+
+
+def settle(context: Context, call: Call) -> None:
+    """Say `CallEnded` when the figures are in, and forget the call when nothing of it is under way any more."""
+    if call.state is not CallState.CLOSING:
+        return
+    if not call.ended and not call.draining_flows:
+        call.ended = True
+        context.deadlines.clear(call.id, "last figures")
+        context.out.append(CallEnded(record_copy(call.record)))
+    if call.ended and not call.clients and _acknowledged(call.a) and (call.b is None or _acknowledged(call.b)):
+        context.forget(call)
+
+
+def _acknowledged(leg: Leg) -> bool:
+    return leg.unacked is None and leg.bye_owed is None
+
+
+def stray_answer(context: Context, call: Call, sent: Sent, response: Response) -> None:
+    """A 2xx that nobody waits for (late, after CANCEL, of another fork): ACK and BYE (13.2.2.4, 9.1)."""
+    dialog = Dialog.as_uac(sent.request, response)
+    context.out.append(SendAck(call.id, dialog.request("ACK", None, cseq=response.cseq.number), sent.hop))
+    tag = response.to.tag or ""
+    if tag not in call.ended_forks and len(call.ended_forks) < _MOST_FORKS:
+        call.ended_forks.add(tag)
+        context.decided(call, "call", "call", "late answer ended", "a 2xx came that nobody waits for")
+        bye = dialog.request("BYE", None)
+        branch = context.tokens.branch()
+        call.clients[branch] = Sent(Purpose.BYE, sent.side, bye, sent.hop)
+        context.out.append(SendRequest(call.id, branch, bye, sent.hop))
+
+
+_MOST_FORKS = 32
+"""Late answers of more forks than this are not ended: nobody forks that far, but somebody may pretend to."""

@@ -1,0 +1,34 @@
+"""Who may open something new, and how much at once (RFC 5853 section 3.3, RFC 3261 section 21.5.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sbc.b2bua import PASS, AdmitVerdict, CallView, Reject
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionSettings:
+    max_calls: int = 10000
+    """Calls at the same time, over all zones."""
+    retry_after: int = 10
+    """Seconds that a caller who is turned away for lack of room is asked to wait."""
+
+
+class Admission:
+    """Turns away whoever is no peer in a zone that serves only peers, and new calls while there is no room for them."""
+
+    def __init__(self, settings: AdmissionSettings) -> None:
+        self._settings = settings
+        self._retry_after = (("Retry-After", str(settings.retry_after)),)
+
+    def admit(self, call: CallView) -> AdmitVerdict:
+        if call.peer is None and not call.zone.open:
+            return Reject("admission", 403, f"{call.hop.remote.host} is no peer of zone {call.zone.name}")
+        if call.request.method != "INVITE":
+            return PASS
+        if call.draining:
+            return Reject("admission", 503, "the service is ending", headers=self._retry_after)
+        if call.calls >= self._settings.max_calls:
+            return Reject("admission", 503, f"{call.calls} calls already", headers=self._retry_after)
+        return PASS

@@ -1,0 +1,155 @@
+"""Where a call goes: explicit routes first, then what follows from the peers alone."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sbc.b2bua import CallView, Network, Peer, Reject, RouteVerdict, Target, Targets
+from sbc.sip import SipError, Uri, parse_uri
+
+_POLICY = "routing"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRule:
+    """One [[routes]] entry. Empty conditions match all; a call takes the first rule whose conditions all match."""
+
+    name: str
+    from_: str = ""
+    """Name of a zone or of a peer that the call comes from."""
+    numbers: tuple[str, ...] = ()
+    """Patterns of the Request-URI's user part: with * and ?, or a regular expression between slashes."""
+    domains: tuple[str, ...] = ()
+    """Patterns of the Request-URI's host."""
+    to: tuple[str, ...] = ()
+    """Tried in order: names of peers, or SIP URIs ("sip:10.0.0.9:5070") that are reached in the zone `zone`."""
+    reject: int = 0
+    """Refuse the call with this status instead."""
+    zone: str = ""
+    """Zone that the URIs in `to` are in; "" where there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSettings:
+    routes: tuple[RouteRule, ...] = ()
+
+
+class Routing:
+    """First matching rule; without one: calls of an open zone go to the only peer elsewhere, calls of a peer to the
+    host of their Request-URI, or to the only peer elsewhere when that host is the SBC itself."""
+
+    def __init__(self, settings: RoutingSettings, network: Network) -> None:
+        self._network = network
+        self._rules = [(rule, pattern(rule.numbers), pattern(rule.domains)) for rule in settings.routes]
+        self._own_hosts = _own_hosts(network)
+
+    def route(self, call: CallView) -> RouteVerdict | None:
+        try:
+            uri = call.request.request_uri
+        except SipError:
+            return Reject(_POLICY, 416, "unreadable Request-URI")
+        for rule, number, domain in self._rules:
+            if not _comes_from(rule, call) or not number(uri.user or "") or not domain(uri.host):
+                continue
+            if rule.reject:
+                return Reject(_POLICY, rule.reject, f"{rule.name} refuses {_what(uri)}")
+            targets = tuple(self._target(to, rule.zone, uri) for to in rule.to)
+            return Targets(_POLICY, targets, f"{rule.name} matches {_what(uri)} from {_who(call)}")
+        return self._without_rule(call, uri)
+
+    def _without_rule(self, call: CallView, uri: Uri) -> RouteVerdict:
+        ours = uri.host in self._own_hosts or uri.scheme == "tel"
+        if call.peer is not None and not ours:
+            zone = self._zone_elsewhere(call)
+            if zone is None:
+                return Reject(_POLICY, 404, "no zone, or more than one, that the call could leave by")
+            return Targets(_POLICY, (self._by_host(zone, uri),), f"{_who(call)} calls the host {uri.host}")
+        peers = [peer for peer in self._network.peers.values() if peer.zone != call.zone.name]
+        if len(peers) == 1:
+            return Targets(
+                _POLICY, (_to_peer(peers[0], uri),), f"{peers[0].name} is the only peer outside {call.zone.name}"
+            )
+        what = "no peer" if not peers else f"{len(peers)} peers and no route that chooses one"
+        return Reject(_POLICY, 404, f"{what} outside {call.zone.name} for {_what(uri)}")
+
+    def _zone_elsewhere(self, call: CallView) -> str | None:
+        others = [zone.name for zone in self._network.zones.values() if zone.name != call.zone.name]
+        open_ones = [name for name in others if self._network.zones[name].open]
+        chosen = open_ones or others
+        return chosen[0] if len(chosen) == 1 else None
+
+    def _by_host(self, zone: str, uri: Uri) -> Target:
+        peer = next((p for p in self._network.peers.values() if p.zone == zone and p.host.lower() == uri.host), None)
+        if peer is not None:
+            return _to_peer(peer, uri)
+        transport = uri.params.get("transport")
+        transports = (transport.upper(),) if transport else ("UDP", "TCP")
+        return Target(zone, _request_uri(uri, uri.host, uri.port), uri.host, uri.port, transports, None)
+
+    def _target(self, to: str, zone: str, uri: Uri) -> Target:
+        peer = self._network.peers.get(to)
+        if peer is not None:
+            return _to_peer(peer, uri)
+        there = parse_uri(to)
+        transport = there.params.get("transport")
+        transports = (transport.upper(),) if transport else ("UDP", "TCP")
+        user = uri if there.user is None else there
+        return Target(zone, _request_uri(user, there.host, there.port), there.host, there.port, transports, None)
+
+
+def _to_peer(peer: Peer, uri: Uri) -> Target:
+    return Target(peer.zone, _request_uri(uri, peer.host, peer.port), peer.host, peer.port, peer.transports, peer.name)
+
+
+def _request_uri(dialled: Uri, host: str, port: int | None) -> str:
+    """The dialled user at another host. Of the URI's parameters only `user` is about the user; a tel: number becomes a
+    user part (RFC 3261 section 19.1.6)."""
+    bracketed = f"[{host}]" if ":" in host else host
+    where = bracketed if port is None else f"{bracketed}:{port}"
+    if not dialled.user:
+        return f"sip:{where}"
+    if dialled.scheme == "tel":
+        return f"sip:{dialled.user}@{where};user=phone"
+    kind = dialled.params.get("user")
+    return f"sip:{dialled.user}@{where}" + (f";user={kind}" if kind else "")
+
+
+def _comes_from(rule: RouteRule, call: CallView) -> bool:
+    return not rule.from_ or rule.from_ == call.zone.name or (call.peer is not None and rule.from_ == call.peer.name)
+
+
+def _who(call: CallView) -> str:
+    return call.peer.name if call.peer is not None else call.zone.name
+
+
+def _what(uri: Uri) -> str:
+    return f"{uri.user}@{uri.host}" if uri.user and uri.host else uri.host or uri.user or uri.scheme
+
+
+def _own_hosts(network: Network) -> frozenset[str]:
+    hosts: set[str] = set()
+    for zone in network.zones.values():
+        hosts |= zone.domains
+        for listener in zone.listeners:
+            hosts |= {listener.local.host, listener.advertised.host}
+    return frozenset(hosts)
+
+
+def pattern(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """Whether a text matches one of `patterns` (see `RouteRule.numbers`); no patterns match everything.
+
+    Raises re.error for a regular expression that is none.
+    """
+    if not patterns:
+        return lambda text: True
+    matches = [_matcher(one) for one in patterns]
+    return lambda text: any(match(text) for match in matches)
+
+
+def _matcher(one: str) -> Callable[[str], object]:
+    if len(one) > 1 and one[0] == one[-1] == "/":
+        return re.compile(one[1:-1], re.IGNORECASE).search
+    return re.compile(fnmatch.translate(one), re.IGNORECASE).match
