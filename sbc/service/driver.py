@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from sbc.b2bua import (
     Answer,
@@ -38,7 +37,7 @@ from sbc.b2bua import (
     SendRequest,
     Zone,
 )
-from sbc.media import DataPlane, FlowEvent
+from sbc.media import DataPlane, FlowEvent, PortsReady
 from sbc.sip import (
     Absorbed,
     Deliver,
@@ -49,6 +48,7 @@ from sbc.sip import (
     Request,
     RequestReceived,
     Response,
+    SipError,
     SipEvent,
     SipStack,
     TransactionId,
@@ -65,6 +65,8 @@ SIP_CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\s]{1,128})", re.IGNOR
 
 class Session(Protocol):
     """The session layer (`sbc.b2bua.B2bua`), as far as the driver needs it."""
+
+    def start(self, now: float) -> list[Command]: ...
 
     def handle(self, event: SipEvent | FlowEvent | Answer, now: float) -> list[Command]: ...
 
@@ -93,7 +95,7 @@ class NameResolver(Protocol):
 
 
 class Recorder(Protocol):
-    """What keeps the record of calls (`sbc.store.CallStore`). Times are wall-clock times; `offset` makes a record's so."""
+    """What keeps the record of calls (`sbc.store.CallStore`), in wall-clock times; `offset` makes a record's so."""
 
     def message(self, call: str, at: float, sent: bool, hop: Hop, data: bytes) -> None: ...
 
@@ -140,7 +142,9 @@ class Driver:
         self._busy = False
         self._armed: Any = None
         self._armed_at = 0.0
-        self._idle: Deferred[None] | None = None
+        self._ready: Deferred[None] = Deferred()
+        self._without_ports: set[str] = set()
+        self._leaving: list[Deferred[None]] = []
         self._refused_line_at = 0.0
         self.bugs = 0
         """Exceptions that reached this loop: each one is a bug somewhere, and cost one message's handling."""
@@ -159,7 +163,7 @@ class Driver:
             Respond: self._respond,
             ApplyFlow: lambda command, now: plane.apply(command.flow),
             RemoveFlow: lambda command, now: plane.remove(command.flow_id),
-            BindPorts: lambda command, now: plane.bind(command.host, command.count),
+            BindPorts: self._bind,
             Ask: self._ask,
             MessageSeen: self._seen,
             Decided: lambda command, now: recorder.decided(command, command.at + self._to_wall),
@@ -167,6 +171,16 @@ class Driver:
             CallChanged: lambda command, now: recorder.changed(command.record, self._to_wall),
             CallEnded: self._ended,
         }
+
+    def start(self) -> Deferred[None]:
+        """Let the session layer begin; fires when every address that it wants media ports on has some."""
+        self._plane.subscribe(self.flow_event)
+        now = self._now()
+        self._busy = True
+        self._carry_out(self._session.start(now), now)
+        self._settle(now)
+        self._check_ports()
+        return self._ready
 
     # -- what comes in ------------------------------------------------------------------------------------------------
 
@@ -191,9 +205,16 @@ class Driver:
 
     def flow_event(self, event: FlowEvent) -> None:
         """News of the data plane."""
+        if type(event) is PortsReady and self._without_ports:
+            self._without_ports.discard(event.host)
+            self._check_ports()
         self._events.append(event)
         if not self._busy:
             self._settle(self._now())
+
+    def _check_ports(self) -> None:
+        if not self._without_ports and not self._ready.called:
+            self._ready.callback(None)
 
     def drain(self, grace: float) -> Deferred[None]:
         """Take no new call, end those in progress after `grace` seconds; fires when none is left."""
@@ -207,9 +228,7 @@ class Driver:
         now = self._now()
         self._busy = True
         idle: Deferred[None] = Deferred()
-        if self._idle is not None:
-            self._idle.chainDeferred(idle)
-        self._idle = idle
+        self._leaving.append(idle)
         self._carry_out(way(now), now)
         self._settle(now)
         return idle
@@ -242,21 +261,28 @@ class Driver:
                     self._carry_out(effects, now)
         self._busy = False
         self._arm(now)
-        if self._idle is not None and self._session.idle:
-            idle, self._idle = self._idle, None
-            idle.callback(None)
+        if self._leaving and self._session.idle:
+            leaving, self._leaving = self._leaving, []
+            for idle in leaving:
+                idle.callback(None)
 
     def _handle(self, event: SipEvent | FlowEvent | Answer, now: float) -> None:
         try:
             commands = self._session.handle(event, now)
         except Exception:
             self._bug(f"handling {type(event).__name__}", getattr(event, "label", "") or call_id_of(event))
-            if type(event) is RequestReceived:  # the peer must not wait for what never comes
-                self._carry_out(
-                    self._stack.respond(event.transaction, make_response(event.request, 500), now, label=None), now
-                )
+            if type(event) is RequestReceived:
+                self._apologise(event, now)
         else:
             self._carry_out(commands, now)
+
+    def _apologise(self, event: RequestReceived, now: float) -> None:
+        """The peer must not wait for what never comes."""
+        try:
+            response = make_response(event.request, 500)
+        except SipError:
+            return
+        self._carry_out((Respond("", event.transaction, response),), now)
 
     def _arm(self, now: float) -> None:
         """Let the one timer fire by the earliest deadline. A timer that fires too early only arms itself again, so that
@@ -299,7 +325,7 @@ class Driver:
 
     def _bug(self, doing: str, call: str) -> None:
         self.bugs += 1
-        log.failure("bug while {doing}", failure=Failure(), doing=doing, call=call)
+        log.failure("bug while {doing}", doing=doing, call=call)
 
     # -- effects of the stack -----------------------------------------------------------------------------------------
 
@@ -348,6 +374,11 @@ class Driver:
     def _respond(self, command: Respond, now: float) -> None:
         effects = self._stack.respond(command.transaction, command.response, now, label=command.call or None)
         self._carry_out(effects, now)
+
+    def _bind(self, command: BindPorts, now: float) -> None:
+        if not self._ready.called:
+            self._without_ports.add(command.host)
+        self._plane.bind(command.host, command.pairs)
 
     def _ask(self, command: Ask, now: float) -> None:
         token, query = command

@@ -1,6 +1,6 @@
-"""Twisted adapters for SIP (RFC 3261 section 18): UDP and TCP sockets, and names to addresses. Nothing is decided here."""
+"""Twisted adapters for SIP (RFC 3261 section 18): UDP and TCP sockets, names to addresses. Nothing is decided here."""
 
-from sbc.transport.resolver import Resolver, ResolveError, ResolverSettings
+from sbc.transport.resolver import ResolveError, Resolver, ResolverSettings
 from sbc.transport.settings import TransportSettings
 from sbc.transport.sockets import ListenError
 from sbc.transport.transports import Transports

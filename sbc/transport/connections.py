@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.interfaces import IAddress, IListeningPort, IStreamClientEndpoint
+from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
@@ -90,9 +90,12 @@ class Connections:
         self._ports.append(KINDS[listener.transport].serve(self._reactor, bound, Accepting(self, zone.name, listener)))
 
     def write(self, data: bytes, hop: Hop, transaction: TransactionId | None) -> None:
-        """On the stream that `hop` names while it is open, else on one that leads to its remote address (18.2.2)."""
+        """On the stream that `hop` names while it is open, else on one that leads to its remote address.
+
+        A response whose stream is gone fails: where it may go instead its Via says, and the stack reads that (18.2.2).
+        """
         stream = self._streams.get(hop.connection) if hop.connection is not None else None
-        if stream is None:
+        if stream is None and (hop.connection is None or not data.startswith(b"SIP/2.0 ")):
             stream = self._by_route.get((hop.zone, hop.transport, hop.local, hop.remote)) or self._connect(hop)
         if (stream is None or not stream.write(data, transaction)) and transaction is not None:
             self._failed(transaction, "no connection")
@@ -197,8 +200,8 @@ class Accepting(Factory):
         self._zone = zone
         self._listener = listener
 
-    def buildProtocol(self, addr: IAddress) -> SipStream | None:
-        return self._connections.accept(self._zone, self._listener, Address(addr.host, addr.port))  # type: ignore[attr-defined]
+    def buildProtocol(self, addr: Any) -> SipStream | None:
+        return self._connections.accept(self._zone, self._listener, Address(addr.host, addr.port))
 
 
 class Opening(Factory):
@@ -209,5 +212,5 @@ class Opening(Factory):
     def __init__(self, stream: SipStream) -> None:
         self._stream = stream
 
-    def buildProtocol(self, addr: IAddress) -> SipStream:
+    def buildProtocol(self, addr: Any) -> SipStream:
         return self._stream

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -80,8 +81,8 @@ class Resolver:
         self._name_servers = NameServers(self._settings.servers, ())
 
     def resolve(self, query: Resolve, zone: Zone) -> Deferred[tuple[Hop, ...]]:
-        """Hops out of `zone`, best first: one for each address, over the first of the query's transports that the zone
-        has a listener for in that address's family; the family of the zone's first such listener comes first.
+        """Hops out of `zone`, best first: for each address one over each of the query's transports, in their order, that
+        the zone has a listener for; addresses of the family of the zone's first such listener come first.
 
         Fails with ResolveError only.
         """
@@ -142,7 +143,7 @@ class Resolver:
         names = [f"{host}.{domain}" for domain in search if "." not in host] + [host]
 
         def ask(failure: Failure | None = None) -> Deferred[Found]:
-            if failure is not None and (not names or not failure.check(error.DomainError, ResolveError)):
+            if failure is not None and (not names or not isinstance(failure.value, error.DomainError | ResolveError)):
                 return fail(failure)
             return self._query(names.pop(0), family, servers).addErrback(ask)
 
@@ -152,16 +153,9 @@ class Resolver:
 
     def _query(self, name: str, family: str, servers: tuple[tuple[str, int], ...]) -> Deferred[Found]:
         # One resolver object for each query: a shared one never answers again for a name whose sending once failed.
-        asked = client.Resolver(servers=list(servers), timeout=self._settings.tries, reactor=self._reactor)
+        asked: Any = client.Resolver(None, list(servers), self._settings.tries, self._reactor)  # type: ignore[no-untyped-call]
         lookup = asked.lookupAddress if family == "4" else asked.lookupIPV6Address
-        return maybeDeferred(lookup, name).addCallback(self._records, name, RECORDS[family])
-
-    def _records(self, answer: tuple[Sequence[Any], Any, Any], name: str, kind: int) -> Found:
-        records = [record for record in answer[0] if record.type == kind][:MAX_ADDRESSES]
-        if not records:
-            raise ResolveError(f"{name} has no address")
-        addresses = tuple(record.payload.dottedQuad() if kind == dns.A else _text(record.payload) for record in records)
-        return addresses, min(record.ttl for record in answer[0])
+        return maybeDeferred(lookup, name).addBoth(_hang_up, asked).addCallback(_records, name, RECORDS[family])
 
     def _found(self, found: Found, key: tuple[str, str]) -> None:
         addresses, ttl = found
@@ -240,29 +234,30 @@ def parse_resolv_conf(text: str) -> NameServers:
     return NameServers(tuple(servers[:3]), search)
 
 
-def ways_out(query: Resolve, zone: Zone) -> dict[str, Listener]:
-    """IP family -> the listener that a message to that family leaves from; families in the zone's order."""
-    ways: dict[str, Listener] = {}
+def ways_out(query: Resolve, zone: Zone) -> dict[str, list[Listener]]:
+    """IP family -> the listeners that messages to that family leave from, one for each of the query's transports and in
+    their order; families in the zone's order."""
+    ways: dict[str, list[Listener]] = {}
     for listener in zone.listeners:
-        family = family_of(listener.local.host)
         if listener.transport in query.transports:
-            other = ways.get(family)
-            if other is None or query.transports.index(listener.transport) < query.transports.index(other.transport):
-                ways[family] = listener
+            same = ways.setdefault(family_of(listener.local.host), [])
+            if all(other.transport != listener.transport for other in same):
+                same.append(listener)
+    for listeners in ways.values():
+        listeners.sort(key=lambda listener: query.transports.index(listener.transport))
     return ways
 
 
-def hops_to(addresses: Sequence[str], query: Resolve, ways: dict[str, Listener]) -> tuple[Hop, ...]:
+def hops_to(addresses: Sequence[str], query: Resolve, ways: dict[str, list[Listener]]) -> tuple[Hop, ...]:
     hops = []
     for address in addresses:
-        listener = ways.get(family_of(address))
-        if listener is not None:
+        for listener in ways.get(family_of(address), ()):
             port = query.port or DEFAULT_PORTS.get(listener.transport, 5060)
             hops.append(Hop(query.zone, listener.transport, listener.local, Address(address, port)))
     return tuple(hops)
 
 
-def _found_hops(answers: list[Answered], query: Resolve, ways: dict[str, Listener]) -> tuple[Hop, ...]:
+def _found_hops(answers: list[Answered], query: Resolve, ways: dict[str, list[Listener]]) -> tuple[Hop, ...]:
     hops = hops_to([address for answer in answers for address in answer.addresses], query, ways)
     if not hops:
         raise ResolveError(next((answer.error for answer in answers if answer.error), "no address"))
@@ -275,21 +270,35 @@ def _as_deferred(hops: tuple[Hop, ...]) -> Deferred[tuple[Hop, ...]]:
 
 def reason_of(failure: Failure) -> str:
     """What went wrong, in words for the record of a call."""
-    if failure.check(ResolveError):
-        return str(failure.value)
-    if failure.check(error.DNSNameError):
+    what = failure.value
+    if isinstance(what, ResolveError):
+        return str(what)
+    if isinstance(what, error.DNSNameError):
         return "no such name"
-    if failure.check(TimeoutError, dns.DNSQueryTimeoutError):
+    if isinstance(what, TimeoutError | dns.DNSQueryTimeoutError):
         return "the name servers do not answer"
-    if failure.check(error.DomainError):
-        return f"the name server refused ({type(failure.value).__name__})"
-    if failure.check(OSError, CannotListenError):
-        return f"the name servers cannot be asked: {failure.getErrorMessage()}"
-    return f"{type(failure.value).__name__}: {failure.getErrorMessage()}"
+    if isinstance(what, error.DomainError):
+        return f"the name server refused ({type(what).__name__})"
+    if isinstance(what, OSError | CannotListenError):
+        return f"the name servers cannot be asked: {what}"
+    return f"{type(what).__name__}: {what}"
 
 
-def _text(record: Any) -> str:
-    return str(ipaddress.IPv6Address(record.address))
+def _records(answer: tuple[Sequence[Any], Any, Any], name: str, kind: int) -> Found:
+    """The addresses of an answer, aliases (CNAME) followed by the name server, and the shortest time to live in it."""
+    records = [record for record in answer[0] if record.type == kind][:MAX_ADDRESSES]
+    if not records:
+        raise ResolveError(f"{name} has no address")
+    family = socket.AF_INET if kind == dns.A else socket.AF_INET6
+    addresses = tuple(socket.inet_ntop(family, record.payload.address) for record in records)
+    return addresses, min(record.ttl for record in answer[0])
+
+
+def _hang_up(result: Any, asked: Any) -> Any:
+    """A truncated answer was asked for again over TCP: that connection is not needed any more."""
+    for connection in asked.connections:
+        connection.transport.loseConnection()
+    return result
 
 
 def family_of(address: str) -> str:

@@ -114,7 +114,7 @@ class SipStream(TwistedProtocol):
             self._idle_since = now
         elif now - self._idle_since >= self._settings.idle_timeout:
             self.finish("idle")
-        if self._framer.buffered == 0:
+        if not self._framer.begun:
             self._begun = None
         elif self._begun is None:
             self._begun = now
@@ -147,10 +147,11 @@ class SipStream(TwistedProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._active = True
+        framer = self._framer
         try:
-            messages = self._framer.feed(data)
-        except RemoteProtocolError as error:
-            self._framing_lost(error)
+            messages = framer.feed(data)
+        except RemoteProtocolError as fault:
+            self._framing_lost(fault)
             return
         if messages:
             self._begun = None
@@ -159,13 +160,16 @@ class SipStream(TwistedProtocol):
                     self.write(PONG, None)  # RFC 5626 section 4.4.1
                 else:
                     self._owner.received(Packet(message, self.hop))
+        if framer.fault is not None:
+            self._framing_lost(framer.fault)
 
-    def _framing_lost(self, error: RemoteProtocolError) -> None:
+    def _framing_lost(self, fault: RemoteProtocolError) -> None:
         """Where the next message begins is unknown: answer this one as far as it can be, then close (18.3)."""
-        head = self._framer.salvage()
-        if head:
-            self._owner.received(Packet(head, self.hop))
-        self.finish(error.reason)
+        if not self._why:
+            head = self._framer.salvage()
+            if head:
+                self._owner.received(Packet(head, self.hop))
+            self.finish(fault.reason)
 
     def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
         self.fail(reason.getErrorMessage())

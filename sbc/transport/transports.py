@@ -29,7 +29,7 @@ class Transports:
         self.connections = Connections(reactor, limits, settings)
 
     def bind(self) -> None:
-        """Take every listener's port; nothing is read yet. Raises ListenError that names all those that cannot be had."""
+        """Take every listener's port; nothing is read yet. Raises ListenError, which names all that cannot be had."""
         faults = []
         for zone, listener in self._listeners:
             datagrams = listener.transport == "UDP"

@@ -82,8 +82,8 @@ class UdpSocket:
             self._send_again(data, remote, transaction, error)
 
     def _send_again(self, data: bytes, remote: Address, transaction: TransactionId | None, error: OSError) -> None:
-        """With IP_RECVERR a socket reports an earlier datagram's ICMP error by refusing the next one, whomever it is for:
-        the second attempt tells whether it was meant for this one."""
+        """With IP_RECVERR a socket tells of an earlier datagram's ICMP error by refusing the next one, to whomever:
+        the second attempt shows whether this one was meant."""
         if error.errno not in CONGESTED:
             try:
                 self._socket.sendto(data, remote)
@@ -136,8 +136,8 @@ class UdpSocket:
     def _take_errors(self) -> None:
         """Empty the error queue; fail the transaction of each request that came back as unreachable.
 
-        The kernel hands back the datagram as the ICMP message quotes it. A request of ours has its own Via, and with it
-        the name of its transaction, near its top: nothing needs remembering, and who forges ICMP has to know the branch.
+        The kernel hands back the datagram as the ICMP message quotes it. A request has our Via near its top, and the
+        name of its transaction in it: nothing needs remembering, and who forges ICMP has to know the branch.
         """
         self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         for _ in range(READS_PER_WAKE):
