@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sbc.media.facts import MediaSettings, SideFacts
 from sbc.media.flow import Flow, PlaneLost, PortsReady
 from sbc.media.port_pool import PortPool
-from sbc.media.session import Leg, MediaSession, known_facts
+from sbc.media.session import Leg, MediaSession
 
 if TYPE_CHECKING:
     from sbc.sip import Tokens
@@ -68,4 +68,4 @@ class Media:
     def _leg(self, facts: SideFacts, other: SideFacts) -> Leg:
         number = int.from_bytes(self._tokens.tag().encode(), "big") % _SESSION_IDS
         cname = self._tokens.user() if other.hidden else ""
-        return Leg(facts, number, cname, hosts=known_facts(facts) if facts.hidden else frozenset())
+        return Leg(facts, number, cname)

@@ -6,12 +6,15 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from sbc.sdp import MediaDescription, SdpError, SessionDescription
+from sbc.sdp import MediaDescription, SdpError, SessionDescription, split_lines
 from sbc.sip import Address
 
 ANCHORED_PROTOCOLS = {"RTP/AVP": "rtp", "RTP/AVPF": "rtp", "UDPTL": "udp", "UDP": "udp"}
 """What can be relayed, by protocol in upper case, and as which kind of flow: RTP (RFC 3551, 4585), T.38 over UDPTL, and
 plain datagrams. Everything else (TCP, MSRP, data channels, SRTP, unknown) is offered and answered with port 0."""
+
+MEMORABLE = 4096
+"""Only sections shorter than this many characters are remembered: what a peer sends must not fill our memory."""
 
 DIRECTIONS = frozenset({"sendrecv", "sendonly", "recvonly", "inactive"})
 
@@ -69,6 +72,23 @@ def _is_name(text: str) -> bool:
     return 0 < len(text) < 256 and text.isascii() and text.replace("-", "").replace(".", "").replace("_", "").isalnum()
 
 
+class Section(NamedTuple):
+    """What the lines after an m-line say."""
+
+    mux: bool
+    direction: str
+    """"" if they do not say it."""
+    starved: bool
+    """A bandwidth of zero: no media."""
+    rtcp: str
+    """Value of a=rtcp, or ""."""
+    connections: tuple[Host | None, ...]
+    maps: tuple[str, ...]
+    """Values of a=rtpmap (RFC 8866 section 6.6)."""
+    hosts: tuple[str, ...]
+    """Addresses out of ICE candidates (RFC 8839 section 5.1)."""
+
+
 class StreamReading(NamedTuple):
     """One m-line."""
 
@@ -80,12 +100,9 @@ class StreamReading(NamedTuple):
     """Where it wants its packets; None only if nothing says it and nothing is sent."""
     remote: Address | None
     """None for a name, or on hold by address."""
-    remote_rtcp: Address | None
-    """By a=rtcp (RFC 3605), else the next port."""
     mux: bool
     direction: str
-    starved: bool
-    """A bandwidth of zero: no media."""
+    section: Section
 
 
 def read_streams(description: SessionDescription) -> list[StreamReading]:
@@ -105,52 +122,81 @@ def read_streams(description: SessionDescription) -> list[StreamReading]:
 def _read_stream(
     description: SessionDescription, media: MediaDescription, host: Host | None, direction: str
 ) -> StreamReading:
+    section = read_section(media.body)
+    kind = ANCHORED_PROTOCOLS.get(media.protocol.upper(), "")
+    bare = not kind or media.port_count > 1
+    if section.connections:
+        host = section.connections[0]
+        if None in section.connections:
+            raise SdpError(_number(description, media), "c= of this stream is not <nettype> <addrtype> <address>")
+        bare = bare or len(section.connections) > 1
+    if host is not None and host.refused:
+        bare = True
+    direction = section.direction or direction
+    port = media.port
+    if bare or not port:
+        return StreamReading("", bare, host, None, False, direction, section)
+    if host is None:
+        raise SdpError(_number(description, media), "no c= for this stream")
+    remote = Address(host.text, port) if host.reachable else None
+    return StreamReading(kind, False, host, remote, section.mux and kind == "rtp", direction, section)
+
+
+def read_section(body: str) -> Section:
+    """Read the lines after an m-line. Most calls of a peer say the same there, so that it is remembered."""
+    return _read_section(body) if len(body) < MEMORABLE else _read_section.__wrapped__(body)
+
+
+@lru_cache(maxsize=512)
+def _read_section(body: str) -> Section:
     mux = starved = False
-    rtcp = ""
-    connections = 0
-    for line in media.lines:
-        start = line[0]
-        if start == "a":
-            value = line[2:]
+    direction = rtcp = ""
+    connections: list[Host | None] = []
+    maps: list[str] = []
+    hosts: list[str] = []
+    for line in split_lines(body):
+        kind, value = line[0], line[2:]
+        if kind == "c":
+            connections.append(read_host(value))
+        elif kind == "b":
+            starved = starved or value in ("AS:0", "TIAS:0", "CT:0")
+        elif kind == "a":
+            name, _, rest = value.partition(":")
             if value in DIRECTIONS:
                 direction = value
             elif value == "rtcp-mux":
                 mux = True
-            elif value.startswith("rtcp:"):
-                rtcp = value[5:]
-        elif start == "c":
-            connections += 1
-            host = read_host(line[2:])
-            if host is None:
-                raise SdpError(_number(description, media), "c= of this stream is not <nettype> <addrtype> <address>")
-        elif start == "b":
-            starved = starved or line in ("b=AS:0", "b=TIAS:0", "b=CT:0")
-    port = media.port
-    kind = ANCHORED_PROTOCOLS.get(media.protocol.upper(), "")
-    bare = not kind or media.port_count > 1 or connections > 1 or (host is not None and host.refused)
-    if bare or not port:
-        return StreamReading("", bare, host, None, None, False, direction, starved)
-    if host is None:
-        raise SdpError(_number(description, media), "no c= for this stream")
-    remote = remote_rtcp = None
-    if host.reachable:
-        remote = Address(host.text, port)
-        if kind == "rtp":
-            remote_rtcp = _rtcp_address(rtcp, remote)
-    return StreamReading(kind, False, host, remote, remote_rtcp, mux and kind == "rtp", direction, starved)
+            elif name == "rtcp":
+                rtcp = rest
+            elif name == "rtpmap":
+                maps.append(rest)
+            elif name == "candidate":
+                parts = rest.split(" ")
+                hosts += parts[4:5]
+                hosts += parts[parts.index("raddr") + 1 :][:1] if "raddr" in parts else []
+    return Section(mux, direction, starved, rtcp, tuple(connections), tuple(maps), tuple(hosts))
+
+
+def rtcp_address(reading: StreamReading) -> Address | None:
+    """Where RTCP goes without rtcp-mux: by a=rtcp (RFC 3605 section 2.1), else the next port (RFC 3550 section 11)."""
+    rtp = reading.remote
+    if rtp is None or reading.kind != "rtp":
+        return None
+    value = reading.section.rtcp
+    return _rtcp_address(value, rtp) if value else Address(rtp.host, rtp.port + 1) if rtp.port < 65535 else None
 
 
 def _rtcp_address(value: str, rtp: Address) -> Address | None:
-    """Where RTCP goes: `value` is that of a=rtcp, or "" (RFC 3605 section 2.1; RFC 3550 section 11)."""
+    """What a=rtcp says; the next port where it is malformed or names no address that can be sent to."""
     port = rtp.port + 1
     host = rtp.host
-    if value:
-        number, _, where = value.partition(" ")
-        if number.isascii() and number.isdigit() and len(number) <= 5:
-            named = read_host(where) if where else None
-            if named is None or named.reachable:
-                port = int(number)
-                host = named.text if named else host
+    number, _, where = value.partition(" ")
+    if number.isascii() and number.isdigit() and len(number) <= 5:
+        named = read_host(where) if where else None
+        if not where:
+            port = int(number)
+        elif named is not None and named.reachable and named.family == (6 if ":" in host else 4):
+            port, host = int(number), named.text
     return Address(host, port) if 0 < port < 65536 else None
 
 
@@ -162,11 +208,6 @@ def _number(description: SessionDescription, media: MediaDescription) -> int:
             break
         number += len(other.lines) + 1
     return number
-
-
-def rtpmaps(media: MediaDescription) -> tuple[str, ...]:
-    """Values of the stream's a=rtpmap lines, in order (RFC 8866 section 6.6)."""
-    return tuple(line[9:] for line in media.lines if line.startswith("a=rtpmap:"))
 
 
 def clock_rate(payload_type: str, maps: tuple[str, ...]) -> int:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
-from sbc.media.reading import StreamReading, read_host
-from sbc.sdp import MediaDescription, SessionDescription
+from sbc.media.reading import MEMORABLE, StreamReading, read_host
+from sbc.sdp import SessionDescription, split_lines
 
-_KEEP, _DROP, _HIDE, _LOOK, _GROUP, _MUX, _SSRC, _CONNECTION, _NAME = range(9)
-"""What to do with a line: keep, drop, drop if hidden, look into it, a=group, a=rtcp-mux, a=ssrc, c=, s=."""
+_KEEP, _DROP, _HIDE, _LOOK, _GROUP = range(5)
+"""What to do with a line: keep, drop, drop if hidden, look into it for addresses and names, a=group."""
 
 _ATTRIBUTE_LISTS = {
     # values that cannot name a host; they cross unseen
@@ -36,27 +37,18 @@ _ATTRIBUTE_LISTS = {
     # software, and free text about the session (RFC 8866 sections 6.1 to 6.3)
     "tool cat keywds": _HIDE,
     "group": _GROUP,
-    "rtcp-mux": _MUX,
-    "ssrc": _SSRC,
+    "rtcp-mux ssrc": _KEEP,  # and then treated on their own
 }
 _ATTRIBUTES = {name: what for names, what in _ATTRIBUTE_LISTS.items() for name in names.split()}
 """What to do with each attribute; those that are not here: look into it."""
 
-_TYPES = {"c": _CONNECTION, "s": _NAME}
-_TYPES |= dict.fromkeys("trzb", _KEEP) | dict.fromkeys("iuep", _HIDE) | dict.fromkeys("vok", _DROP)
+_TYPES = dict.fromkeys("trzb", _KEEP) | dict.fromkeys("iuep", _HIDE) | dict.fromkeys("vok", _DROP)
 """What to do with the other lines by type; k= (keys in the clear) is obsolete (RFC 8866 section 5.12)."""
 
-_ADDRESS = re.compile(
-    r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])"  # IPv4
-    r"|(?<![\w:])(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F.]{0,15}(?![\w:])"  # IPv6
-)
+_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}")
+"""What may be an IP address: better one attribute too few than a way around us."""
+
 _ZERO = {4: "c=IN IP4 0.0.0.0", 6: "c=IN IP6 ::"}
-
-
-def _treatment(line: str) -> int:
-    if line[0] == "a":
-        return _ATTRIBUTES.get(line[2:].partition(":")[0], _LOOK)
-    return _TYPES.get(line[0], _LOOK)
 
 
 class OurEnd(NamedTuple):
@@ -75,28 +67,20 @@ class Disguise(NamedTuple):
     """What must not be seen of the writer of a description."""
 
     hidden: bool
-    hosts: frozenset[str]
-    """Names and addresses known to be the writer's."""
+    names: frozenset[str]
+    """Host names known to be the writer's, in lower case. (IP addresses do not cross in any attribute, whose ever.)"""
     cname: str
     """Stands for its RTCP CNAMEs (RFC 5576 section 6.1)."""
 
 
-def known_hosts(description: SessionDescription, streams: Iterable[StreamReading]) -> set[str]:
-    """Hosts that a description names as its writer's own: in o=, c= and ICE candidates."""
-    hosts = {stream.host.text for stream in streams if stream.host is not None and not stream.host.unspecified}
-    for line in description.lines:
-        if line[0] in "oc":
-            hosts.add(line.rpartition(" ")[2].partition("/")[0])
-    for media in description.media:
-        for line in media.lines:
-            if line.startswith("a=candidate:"):
-                hosts.update(line.split(" ")[4:5] + _related(line))
-    return {host.lower() for host in hosts} - {"", "0.0.0.0", "::"}
-
-
-def _related(line: str) -> list[str]:
-    parts = line.split(" ")
-    return parts[parts.index("raddr") + 1 :][:1] if "raddr" in parts else []
+def host_names(description: SessionDescription, streams: Iterable[StreamReading]) -> frozenset[str]:
+    """Host names that a description gives as its writer's own: in o=, c= and ICE candidates."""
+    hosts = {line.rpartition(" ")[2] for line in description.lines if line[0] in "oc"}
+    for stream in streams:
+        hosts.update(stream.section.hosts)
+        if stream.host is not None:
+            hosts.add(stream.host.text)
+    return frozenset(host.lower() for host in hosts if host.strip("0123456789.:/") and not _ADDRESS.match(host))
 
 
 def rewrite(
@@ -113,19 +97,18 @@ def rewrite(
     connection = ""
     lines: list[str] = []
     has_name = has_time = False
-    for line in description.lines[1:]:
-        do = _treatment(line)
-        if do == _CONNECTION:
+    for line in description.lines:
+        kind = line[0]
+        if kind == "t":
+            has_time = True
+        elif kind == "c":
             host = read_host(line[2:])
-            held = host is not None and host.unspecified
-            line = connection = _ZERO[default.family] if held else _connection(default)
-        elif do == _NAME:
+            line = connection = _connection(default, host is not None and host.unspecified)
+        elif kind == "s":
             has_name = True
             line = "s=-" if disguise.hidden or len(line) == 2 else line
-        elif do and not _crosses(do, line, disguise):
+        elif not _crosses(line, disguise):
             continue
-        elif line[0] == "t":
-            has_time = True
         lines.append(line)
     if not has_name:
         lines.insert(0, "s=-")
@@ -133,69 +116,100 @@ def rewrite(
         at = next((number for number, line in enumerate(lines) if line[0] in "rzka"), len(lines))
         lines.insert(at, "t=0 0")
     for media, stream, end in zip(description.media, streams, ends, strict=True):
-        _rewrite_media(lines, media, stream, end, connection, disguise)
+        formats = media.line.split(" ", 3)[3:]
+        lines.append(f"m={media.media} {end.port} {media.protocol} {formats[0] if formats else '0'}")
+        _rewrite_section(lines, media.body, stream, end, connection, disguise)
     lines.append("")
     return "\r\n".join(lines)
 
 
-def _rewrite_media(
-    lines: list[str], media: MediaDescription, stream: StreamReading, end: OurEnd, session: str, disguise: Disguise
+class _Crossing(NamedTuple):
+    """What of a section may cross, as far as its text alone decides it."""
+
+    lines: tuple[str, ...]
+    text: str
+    """The lines in one; "" if there is none, or if some of them depend on the call (c=, i=, ssrc, rtcp-mux)."""
+    looked: tuple[str, ...]
+    """Those that must not hold a host name."""
+
+
+def _rewrite_section(
+    lines: list[str], body: str, stream: StreamReading, end: OurEnd, session: str, disguise: Disguise
 ) -> None:
-    """Append one m-line and its lines to `lines`; `session` is the session-level c= line, or ""."""
-    formats = media.line.split(" ", 3)[3:]
-    lines.append(f"m={media.media} {end.port} {media.protocol} {formats[0] if formats else '0'}")
-    at = len(lines)
+    """Append the lines after an m-line to `lines`; `session` is the session-level c= line, or ""."""
+    connection = _connection(end, stream.host is not None and stream.host.unspecified)
     if stream.bare:
-        lines += [line for line in media.lines if line.startswith("a=mid:")]
+        lines += [line for line in split_lines(body) if line.startswith("a=mid:")]
         if not session:
-            lines.insert(at, _connection(end))
+            lines.insert(len(lines), connection)
         return
-    held = stream.host is not None and stream.host.unspecified
-    connection = _ZERO[end.family] if held else _connection(end)
-    named = False
-    mux = end.mux
-    for line in media.lines:
-        do = _treatment(line)
-        if do:
-            if do == _CONNECTION:
-                line = connection
-                named = True
-            elif do == _MUX:
-                if not mux:
-                    continue
-                mux = False
-            elif do == _SSRC:
-                line = _disguise_ssrc(line, disguise)
-            elif not _crosses(do, line, disguise):
-                continue
+    remembered = _crossing if len(body) < MEMORABLE else _crossing.__wrapped__
+    crossing = remembered(body, disguise.hidden)
+    add_connection = connection != session and bool(end.port or not session)
+    if crossing.text and not (disguise.names and _any_names(crossing.looked, disguise.names)):
+        if add_connection:
+            lines.append(connection)
+        lines.append(crossing.text)
+        if end.mux:
+            lines.append("a=rtcp-mux")
+        return
+    at = len(lines)
+    for line in crossing.lines:
+        if line[0] == "c":
+            line = connection
+            add_connection = False
+        elif line == "a=rtcp-mux":
+            continue
+        elif disguise.hidden and line.startswith("a=ssrc:"):
+            line = _disguise_ssrc(line, disguise.cname)
+        elif disguise.names and line in crossing.looked and _any_names((line,), disguise.names):
+            continue
         lines.append(line)
-    if mux:
+    if end.mux:
         lines.append("a=rtcp-mux")
-    if not named and connection != session and (end.port or not session):
+    if add_connection:
         lines.insert(at + (at < len(lines) and lines[at][0] == "i"), connection)
 
 
-def _connection(end: OurEnd) -> str:
+@lru_cache(maxsize=512)
+def _crossing(body: str, hidden: bool) -> _Crossing:
+    nobody = Disguise(hidden, frozenset(), "")
+    lines = [line for line in split_lines(body) if line[0] == "c" or _crosses(line, nobody)]
+    fixed = not any(line[0] in "ci" or line == "a=rtcp-mux" or line.startswith("a=ssrc:") for line in lines)
+    looked = tuple(line for line in lines if hidden and _treatment(line) == _LOOK)
+    return _Crossing(tuple(lines), "\r\n".join(lines) if fixed else "", looked)
+
+
+def _connection(end: OurEnd, held: bool) -> str:
+    if held:
+        return _ZERO[end.family]
     return f"c=IN IP{end.family} {end.host}"
 
 
-def _crosses(do: int, line: str, disguise: Disguise) -> bool:
-    """Whether a line that does not simply cross may cross."""
+def _treatment(line: str) -> int:
+    if line[0] == "a":
+        return _ATTRIBUTES.get(line[2:].partition(":")[0], _LOOK)
+    return _TYPES.get(line[0], _LOOK)
+
+
+def _crosses(line: str, disguise: Disguise) -> bool:
+    """Whether a line may cross, as it is or with a part replaced."""
+    do = _treatment(line)
+    if do == _LOOK:
+        return not _ADDRESS.search(line) and not (disguise.names and _any_names((line,), disguise.names))
     if do == _HIDE:
         return not disguise.hidden
-    if do == _GROUP:  # RFC 9143: the bundled streams would share one transport, but each has ports of its own here
+    if do == _GROUP:  # RFC 9143: bundled streams would share one transport, but each has ports of its own here
         return not line.startswith("a=group:BUNDLE")
-    return do == _LOOK and not _ADDRESS.search(line) and not (disguise.hidden and _names(line, disguise.hosts))
+    return do == _KEEP
 
 
-def _names(line: str, hosts: frozenset[str]) -> bool:
-    """Whether `line` holds one of `hosts` as a word."""
-    text = line.lower()
-    return any(host in text and re.search(rf"(?<![\w-]){re.escape(host)}(?![\w-])", text) for host in hosts)
+def _any_names(lines: Iterable[str], names: frozenset[str]) -> bool:
+    """Whether one of `lines` holds one of `names` as a word."""
+    text = "\n".join(lines).lower()
+    return any(name in text and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) for name in names)
 
 
-def _disguise_ssrc(line: str, disguise: Disguise) -> str:
-    if not disguise.hidden:
-        return line
+def _disguise_ssrc(line: str, cname: str) -> str:
     head, separator, _ = line.partition(" cname:")
-    return f"{head} cname:{disguise.cname}" if separator else line
+    return f"{head} cname:{cname}" if separator else line

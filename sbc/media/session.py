@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sbc.media.facts import Exchange, MediaAddress, MediaError, SideFacts, StreamFacts
 from sbc.media.flow import Flow, FlowId, FlowSide
-from sbc.media.reading import StreamReading, clock_rate, codec_names, read_streams, rtpmaps
-from sbc.media.rewriting import Disguise, OurEnd, known_hosts, rewrite
+from sbc.media.reading import StreamReading, clock_rate, codec_names, read_streams, rtcp_address
+from sbc.media.rewriting import Disguise, OurEnd, host_names, rewrite
 from sbc.sdp import (
     MediaDescription,
     Move,
@@ -29,6 +29,8 @@ from sbc.sip import Address
 
 if TYPE_CHECKING:
     from sbc.media.media import Media
+
+_OPEN = Disguise(False, frozenset(), "")
 
 _WATCHED = frozenset({"audio", "video", "image"})
 """Media that are never silent for long while they flow both ways; text (RFC 4103) is, when nobody types."""
@@ -76,8 +78,6 @@ class Leg:
     sent_host: str = ""
     family: int = 0
     """4 or 6, as its own SDP used; 0 while unknown."""
-    hosts: frozenset[str] = frozenset()
-    """What must not be seen of it, beyond what each description names."""
     state: Negotiation = Negotiation.STABLE
 
     def address(self, family: int) -> MediaAddress | None:
@@ -197,7 +197,7 @@ class MediaSession:
         self.streams = self.proposed = kept
         self.before = None
         self.a.state = self.b.state = Negotiation.STABLE
-        self.b = Leg(b, self.b.session_id + 1, self.b.cname, hosts=known_facts(b))
+        self.b = Leg(b, self.b.session_id + 1, self.b.cname)
         removed = tuple(flow.id for flow in self.applied.values())
         self.applied.clear()
         return removed
@@ -280,7 +280,7 @@ class MediaSession:
                 family = 0 if reading.host.unspecified and old_from else reading.host.family
                 mine = self._side(from_leg, old_from, family, taken, now)
                 theirs = self._side(to_leg, old_to, 0, taken, now)
-                mine = _heard(mine, reading, reading.mux)
+                mine = _heard(mine, reading, reading.mux, old_from)
                 pair = (mine, theirs) if side == "a" else (theirs, mine)
                 proposed.append(Stream(media.media, reading.kind, *pair))
         except MediaError:
@@ -308,14 +308,13 @@ class MediaSession:
             return Stream(offer.media, "", None, None)
         mux = reading.mux and self.offered_mux[index]
         a, b = offer.a, offer.b
-        if side == "a":
-            a = _heard(a, reading, mux)
-        else:
-            b = _heard(b, reading, mux)
         now = self.streams[index] if index < len(self.streams) else None
-        a, b = _aged(a, now.a if now else None), _aged(b, now.b if now else None)
+        if side == "a":
+            a = _heard(a, reading, mux, now.a if now else None)
+        else:
+            b = _heard(b, reading, mux, now.b if now else None)
         formats = tuple(media.formats)
-        maps = rtpmaps(media)
+        maps = reading.section.maps
         rate = clock_rate(formats[0], maps) if offer.kind == "rtp" and formats else 8000
         return Stream(offer.media, offer.kind, a, b, rate, formats, maps)
 
@@ -346,7 +345,8 @@ class MediaSession:
             assert ours is not None
             default = OurEnd(ours.advertised, family, 0, False)
         nowhere = default._replace(port=0, mux=False)
-        disguise = self._disguise(from_leg, to_leg, description, readings)
+        hidden = from_leg.facts.hidden
+        disguise = Disguise(True, host_names(description, readings), to_leg.cname) if hidden else _OPEN
         rest = rewrite(description, readings, [end or nowhere for end in ends], default, disguise)
         if rest != to_leg.sent or default.host != to_leg.sent_host:
             to_leg.version += 1
@@ -354,13 +354,6 @@ class MediaSession:
             to_leg.sent_host = default.host
         origin = f"v=0\r\no=- {to_leg.session_id} {to_leg.version} IN IP{default.family} {default.host}\r\n"
         return (origin + rest).encode("utf-8", "surrogateescape")
-
-    def _disguise(
-        self, from_leg: Leg, to_leg: Leg, description: SessionDescription, readings: list[StreamReading]
-    ) -> Disguise:
-        if not from_leg.facts.hidden:
-            return Disguise(False, frozenset(), "")
-        return Disguise(True, from_leg.hosts | known_hosts(description, readings), to_leg.cname)
 
     def _changes(self) -> tuple[tuple[Flow, ...], tuple[FlowId, ...]]:
         """Flows that differ from what the plane was told, and those that are no more."""
@@ -392,36 +385,22 @@ class MediaSession:
             self.home.pool.give_back(port, now)
 
 
-def known_facts(facts: SideFacts) -> frozenset[str]:
-    """Hosts that are known of a side before it said anything: its signalling address, and our own there."""
-    hosts = {facts.signalling} | {address.bind for address in (facts.v4, facts.v6) if address}
-    hosts |= {address.advertised for address in (facts.v4, facts.v6) if address}
-    return frozenset(host.lower() for host in hosts if host)
-
-
 def _ports(generations: Iterable[tuple[Stream, ...]]) -> set[Address]:
     return {side.local for streams in generations for stream in streams for side in (stream.a, stream.b) if side}
 
 
-def _heard(side: StreamSide, reading: StreamReading, mux: bool) -> StreamSide:
-    """`side` with what its SDP said. An address of the other family cannot be reached from our port: it is learned."""
+def _heard(side: StreamSide, reading: StreamReading, mux: bool, now: StreamSide | None) -> StreamSide:
+    """`side` with what its SDP said, where `now` is what flows. An address of the other family cannot be reached from
+    our port: it is learned from its packets."""
     host = reading.host
     remote = reading.remote if host is not None and host.family == side.family else None
-    rtcp = None if remote is None else remote if mux else reading.remote_rtcp
-    if rtcp is not None and (":" in rtcp.host) != (side.family == 6):
-        rtcp = None
+    rtcp = None if remote is None else remote if mux else rtcp_address(reading)
     held = host is not None and host.unspecified
-    flowing = reading.direction == "sendrecv" and not reading.starved and not held
-    return StreamSide(side.local, side.family, remote, rtcp, mux, flowing, reading.direction, side.generation)
-
-
-def _aged(side: StreamSide, old: StreamSide | None) -> StreamSide:
-    """`side` with the generation that follows `old`'s, if its addresses are not the same."""
-    if old is None:
-        return side._replace(generation=1) if side.generation == 0 else side
-    same = side[2:5] == old[2:5] and side.local == old.local and old.generation > 0
-    generation = old.generation if same else old.generation + 1
-    return side if side.generation == generation else side._replace(generation=generation)
+    flowing = reading.direction == "sendrecv" and not reading.section.starved and not held
+    generation = side.generation if now is None else now.generation
+    if not (now and generation and now.remote == remote and now.remote_rtcp == rtcp and now.local == side.local):
+        generation += 1
+    return StreamSide(side.local, side.family, remote, rtcp, mux, flowing, reading.direction, generation)
 
 
 def _flow_side(leg: Leg, side: StreamSide, cname: str) -> FlowSide:

@@ -1,6 +1,6 @@
 """Session descriptions (RFC 8866) and the offer/answer model (RFC 3264), without any I/O."""
 
-from sbc.sdp.description import MediaDescription, SdpError, SdpLimits, SessionDescription, parse_sdp
+from sbc.sdp.description import MediaDescription, SdpError, SdpLimits, SessionDescription, parse_sdp, split_lines
 from sbc.sdp.offer_answer import TABLE, Move, Negotiation, OfferAnswerError, advance
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "SessionDescription",
     "advance",
     "parse_sdp",
+    "split_lines",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _WHOLE = {
     "\r\n": re.compile(r"v=0(?:\r\n[a-z]=[^\r\n\0]*+)*+(?:\r\n)*+"),
@@ -51,8 +51,13 @@ class MediaDescription:
     port_count: int
     protocol: str
     """As written, such as "RTP/AVP" or "udptl"."""
-    lines: list[str] = field(default_factory=list)
-    """The lines after the m-line, in order, each with its type and "="."""
+    body: str = ""
+    """The text after the m-line up to the next one, without its last line end."""
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of `body`, in order, each with its type and "="."""
+        return split_lines(self.body)
 
     @property
     def formats(self) -> list[str]:
@@ -84,7 +89,8 @@ class SessionDescription:
         lines = list(self.lines)
         for media in self.media:
             lines.append(media.line)
-            lines.extend(media.lines)
+            if media.body:
+                lines.append(media.body)
         return (self.line_end.join(lines) + self.tail).encode("utf-8", "surrogateescape")
 
     def attributes(self) -> Iterator[tuple[str, str]]:
@@ -115,14 +121,14 @@ def parse_sdp(data: bytes, limits: SdpLimits = SdpLimits()) -> SessionDescriptio
         raise SdpError(1, "not exactly one o= line in the session part")
     media: list[MediaDescription] = []
     for index, section in enumerate(sections):
-        line, *rest = section.split(end)
+        line, _, rest = section.partition(end)
         fault = _add_media(media, line, rest)
         if fault:
             raise SdpError(_line_of(head, sections, index, end), fault)
     return SessionDescription(lines, media, end, text[len(body) :])
 
 
-def _add_media(media: list[MediaDescription], line: str, rest: list[str]) -> str:
+def _add_media(media: list[MediaDescription], line: str, rest: str) -> str:
     """Append what m-line `line` (without "m=") says; gives what is wrong with it, or ""."""
     parts = line.split(" ", 3)
     if len(parts) < 3 or not (parts[0] and parts[2]):
@@ -141,6 +147,13 @@ def _add_media(media: list[MediaDescription], line: str, rest: list[str]) -> str
         return "m= names no format"
     media.append(MediaDescription("m=" + line, kind, port, count, protocol, rest))
     return ""
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a part of a description."""
+    if not text:
+        return []
+    return text.split("\r\n") if "\r" in text else text.split("\n")
 
 
 def _attributes(lines: list[str]) -> Iterator[tuple[str, str]]:

@@ -6,10 +6,10 @@ early, in provisional responses; the same or another answer (of another fork) ma
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 
-class Negotiation(Enum):
+class Negotiation(StrEnum):
     """Where one leg stands, from our side of it."""
 
     STABLE = "stable"
@@ -21,7 +21,7 @@ class Negotiation(Enum):
     """Settled, unless they send the same or another answer to the same offer."""
 
 
-class Move(Enum):
+class Move(StrEnum):
     """What can happen on a leg."""
 
     RECEIVE_OFFER = "receive an offer"
