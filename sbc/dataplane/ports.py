@@ -1,0 +1,152 @@
+"""Port pairs: an even port for RTP and the odd one after it for RTCP (RFC 3550 section 11), bound together and kept."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+from math import gcd
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sbc.dataplane.relay import Side
+
+Place = tuple[str, int]
+"""Host (an address in text form) and port."""
+
+MISSES = 1000
+"""Ports tried in one `bind` that turn out to be taken before it gives up; what is left is asked for again later."""
+
+
+class Pair:
+    """Two bound, unconnected sockets, and the side of a flow that uses them, if any."""
+
+    __slots__ = ("dropped", "drops", "family", "host", "port", "rtcp", "rtp", "side", "watched")
+
+    def __init__(self, host: str, port: int) -> None:
+        """Raises OSError if either port cannot be bound. Neither is shared with anyone: both belong to us alone."""
+        self.host = host
+        self.port = port
+        self.family = family_of(host)
+        self.side: Side | None = None
+        self.dropped = 0
+        """Datagrams that came while idle, since the pair was last used."""
+        self.drops: tuple[Callable[[float], None], ...] = ()
+        """What reads and drops from the two sockets while the pair is idle."""
+        self.watched = False
+        self.rtp = bound_socket(self.family, host, port)
+        try:
+            self.rtcp = bound_socket(self.family, host, port + 1)
+        except OSError:
+            self.rtp.close()
+            raise
+
+    def close(self) -> None:
+        self.rtp.close()
+        self.rtcp.close()
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def bound_socket(family: socket.AddressFamily, host: str, port: int, *, beside: bool = False) -> socket.socket:
+    """A non-blocking UDP socket; `beside` another of ours on the same port, which must allow it at this moment."""
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if beside:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def reachable(place: object, family: socket.AddressFamily) -> Place | None:
+    """`place` if it is an address and port of `family` that one packet can be sent to; else None. Never a name: the
+    kernel would have to wait for DNS. Never multicast or broadcast: an SDP must not make us flood a network."""
+    if not isinstance(place, list) or len(place) != 2:
+        return None
+    host, port = place
+    if not isinstance(host, str) or not isinstance(port, int) or not 0 < port < 65536:
+        return None
+    try:
+        text = socket.inet_ntop(family, socket.inet_pton(family, host))
+    except (OSError, ValueError):
+        return None
+    if (text[0] in "2f0" or text == "::") and _not_unicast(text):
+        return None
+    return text, port
+
+
+def _not_unicast(host: str) -> bool:
+    address = ip_address(host)
+    return address.is_multicast or address.is_unspecified or host.startswith("0.") or host == "255.255.255.255"
+
+
+class PortRange:
+    """The even ports of one host that may be taken, in an order that an attacker cannot tell beforehand."""
+
+    def __init__(self, host: str, low: int, high: int) -> None:
+        """`low` to `high`, both included, hold both ports of each pair. Raises ValueError if that makes no pair."""
+        if not 0 < low <= high < 65536:
+            raise ValueError(f"port range {low}-{high}")
+        family_of_host = family_of(host)
+        self.host = socket.inet_ntop(family_of_host, socket.inet_pton(family_of_host, host))
+        self._first = low + low % 2
+        self._size = (high + 1 - self._first) // 2
+        if self._size < 1:
+            raise ValueError(f"no port pair in {low}-{high}")
+        chance = random.SystemRandom()
+        self._at = chance.randrange(self._size)
+        self._step = next(n for n in iter(lambda: chance.randrange(1, self._size + 1), 0) if gcd(n, self._size) == 1)
+
+    def candidates(self) -> Iterable[int]:
+        """Each port of the range once, beginning after the last one given out."""
+        for _ in range(self._size):
+            yield self._first + 2 * self._at
+            self._at = (self._at + self._step) % self._size
+
+
+class Ports:
+    """All pairs that are bound, by host and even port."""
+
+    def __init__(self, ranges: Iterable[PortRange]) -> None:
+        self._ranges: dict[str, list[PortRange]] = {}
+        for one in ranges:
+            self._ranges.setdefault(one.host, []).append(one)
+        self.bound: dict[Place, Pair] = {}
+
+    def bind(self, host: str, count: int) -> list[Pair]:
+        """Up to `count` more pairs on `host`. Ports held by others are passed over; without descriptors, fewer come."""
+        made: list[Pair] = []
+        misses = 0
+        for one in self._ranges.get(host, ()):
+            for port in one.candidates():
+                if len(made) >= count or misses >= MISSES:
+                    return made
+                if (host, port) in self.bound:
+                    continue
+                try:
+                    made.append(self._add(host, port))
+                except OSError:
+                    misses += 1
+        return made
+
+    def pair(self, host: str, port: int) -> tuple[Pair, bool]:
+        """The pair at `port`, and whether it had to be bound now. Raises OSError if it cannot be."""
+        known = self.bound.get((host, port))
+        return (known, False) if known is not None else (self._add(host, port), True)
+
+    def _add(self, host: str, port: int) -> Pair:
+        pair = self.bound[host, port] = Pair(host, port)
+        return pair
+
+    def close(self) -> None:
+        for pair in self.bound.values():
+            pair.close()
+        self.bound.clear()

@@ -1,0 +1,54 @@
+"""What the signalling process and the worker say to each other over the Unix stream socket: one JSON array a line.
+
+To the worker, one command a line:
+    ["b", host, count]                                              bind port pairs
+    ["a", id, is_rtp, clock_rate, silence, A, B, latched_a, latched_b]   apply a flow
+    ["r", id, id, ...]                                              remove flows
+where A and B are [[host, port], remote, remote_rtcp, mux, signalling, latching, generation, cname], an address being
+[host, port] or null. From the worker, a list of events a line, each of them:
+    ["p", host, [port, ...]]    ["l", id, side, source]    ["m", id, side, source, count]    ["q", id]
+    ["s", id, FIGURES_A, FIGURES_B, is_final]              ["e", text]: a command that could not be carried out
+
+The worker imports this module, so it must not load anything of the signalling's.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sbc.media.flow import Flow, FlowSide
+
+MAX_LINE = 1 << 20
+"""Bytes of one line; more means that the other end has gone wrong."""
+
+encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def encode_bind(host: str, count: int) -> bytes:
+    return encode(["b", host, count]).encode() + b"\n"
+
+
+def encode_apply(flow: Flow) -> bytes:
+    is_rtp = flow.kind == "rtp"
+    a, b = _side(flow.a), _side(flow.b)
+    command = ["a", flow.id, is_rtp, flow.clock_rate, flow.silence, a, b, flow.latched_a, flow.latched_b]
+    return encode(command).encode() + b"\n"
+
+
+def encode_remove(flow_ids: list[str]) -> bytes:
+    return encode(["r", *flow_ids]).encode() + b"\n"
+
+
+def _side(side: FlowSide) -> tuple[Any, ...]:
+    return (
+        side.local,
+        side.remote,
+        side.remote_rtcp,
+        side.rtcp_mux,
+        side.signalling,
+        side.latching.value,
+        side.generation,
+        side.cname,
+    )
