@@ -84,6 +84,10 @@ class Headers:
         cached = self._typed[key] = parse(value)
         return cached
 
+    def has_one(self, key: str) -> bool:
+        """Whether the header `key` (canonical) is there on one line, with no comma in it: a single value for sure."""
+        return self._keys.count(key) == 1 and "," not in self._lines[self._keys.index(key)]
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and canonical_names[name] in self._keys
 
@@ -295,9 +299,8 @@ class Request(Message):
         The parser leaves these to whoever asks, since most messages repeat what has been seen before.
         """
         _ = (self.via, self.from_, self.to, self.call_id, self.cseq, self.max_forwards, self.content_type)
-        keys = self.headers._keys
         for key, parse in _CHECKED_LISTS:
-            if key not in keys:
+            if self._optional(key, parse) is None or self.headers.has_one(key):
                 continue
             try:
                 for value in self.headers.values(key):
@@ -319,7 +322,7 @@ class Request(Message):
         return f"Request({self.method!r}, {self.uri!r}, {self.headers!r}, {self.body!r})"
 
 
-_CHECKED_LISTS: tuple[tuple[str, Callable[[str], object]], ...] = (
+_CHECKED_LISTS: tuple[tuple[str, Callable[[str], Via | NameAddress]], ...] = (
     ("via", parse_via),
     ("contact", parse_name_address),
     ("route", parse_name_address),

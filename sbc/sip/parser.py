@@ -45,8 +45,8 @@ _MANDATORY = frozenset({"via", "from", "to", "call-id", "cseq"})
 _SINGLE = frozenset({
     "from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type", "content-disposition", "expires",
     "min-expires", "subject", "priority", "mime-version", "reply-to", "refer-to", "referred-by", "replaces", "join",
-    "target-dialog", "session-expires", "min-se", "event", "subscription-state", "rack", "rseq", "retry-after", "sip-etag",
-    "sip-if-match",
+    "target-dialog", "session-expires", "min-se", "event", "subscription-state", "rack", "rseq", "retry-after",
+    "sip-etag", "sip-if-match",
 })  # fmt: skip
 """Headers that may not be repeated (7.3.1, and the RFCs that define them). Those that only describe (Date, Server,
 Organization ...) are let be: nothing hangs on them."""

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from sbc.sip.errors import LocalProtocolError, RemoteProtocolError
-from sbc.sip.grammar import bracketed, canonical_host, host_of, is_host, port_of
+from sbc.sip.grammar import bracketed, canonical_host, host_of, port_of
 
 _ESCAPED = r"%[0-9A-Fa-f]{2}"
 _UNRESERVED = r"A-Za-z0-9\-_.!~*'()"
@@ -45,10 +45,9 @@ class Uri:
     """One URI, immutable; what it is made of is checked, so that `str()` of it can stand in a message.
 
     `user`, `password`, parameter values and `headers` are as written: escapes are kept, and never undone twice. Names
-    of parameters are lower case, escapes undone; the value is None where there is no "=". For a tel URI, `user` is the
-    number.
-    `opaque` is all behind the colon of a URI of another scheme. Raises LocalProtocolError for parts that cannot be
-    written.
+    of parameters are lower case, needless escapes undone; the value is None where there is no "=". For a tel URI,
+    `user` is the number. `opaque` is all behind the colon of a URI of another scheme. Raises LocalProtocolError for
+    parts that cannot be written.
     """
 
     scheme: str
@@ -89,13 +88,14 @@ class Uri:
 def _fault(uri: Uri) -> str | None:
     """What is wrong with the parts of a URI."""
     if uri.opaque:
-        return None if _is_scheme(uri.scheme) and _is_opaque(uri.opaque) else "malformed URI"
+        known = uri.scheme in ("sip", "sips", "tel")
+        return None if _is_scheme(uri.scheme) and not known and _is_opaque(uri.opaque) else "malformed URI"
     if uri.scheme == "tel":
-        if uri.user is None or not _is_telephone_number(uri.user):
+        if uri.user is None or not _is_telephone_number(uri.user) or uri.host or uri.port or uri.headers:
             return "malformed telephone number"
     elif uri.scheme not in ("sip", "sips"):
         return "malformed URI"
-    elif not is_host(bracketed(uri.host)):
+    elif not _is_host(uri.host):
         return "malformed host in URI"
     elif uri.user is not None and not _is_user(uri.user):
         return "malformed user in URI"
@@ -111,6 +111,13 @@ def _fault(uri: Uri) -> str | None:
     if uri.headers and not _is_headers(uri.headers):
         return "malformed headers in URI"
     return None
+
+
+def _is_host(host: str) -> bool:
+    try:
+        return host_of(bracketed(host)) == host.lower()
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=4096)
