@@ -35,6 +35,8 @@ def log_observer(kind: str, level: str, out: TextIO) -> ILogObserver:
         kind = "text" if out.isatty() else "json"
     lines = Lines(out, as_json if kind == "json" else as_text)
     predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
+    if level != "debug":
+        predicate.setLogLevelForNamespace("log_legacy", LogLevel.warn)  # Twisted's own ports opening and closing
     return FilteringLogObserver(lines, (predicate,))
 
 

@@ -44,11 +44,11 @@ class UdpTests(TestCase):
 
         far.sendto(b"hello", local)
         await until(lambda: self.inbox.packets)
-        self.assertEqual(self.inbox.packets[0].data, b"hello")
-        self.assertEqual(self.inbox.packets[0].hop, Hop("outside", "UDP", local, remote))
+        assert self.inbox.packets[0].data == b"hello"
+        assert self.inbox.packets[0].hop == Hop("outside", "UDP", local, remote)
 
         ours.send(b"answer", remote, None)
-        self.assertEqual(far.recvfrom(100)[0], b"answer")
+        assert far.recvfrom(100)[0] == b"answer"
 
     @runs
     async def test_a_datagram_comes_with_its_hop_and_is_answered_over_ipv4(self) -> None:
@@ -71,7 +71,7 @@ class UdpTests(TestCase):
             far.sendto(b"x", listener.local)
         ours.start(self.inbox.receive, self.inbox.failed)
         ours.doRead()
-        self.assertEqual(len(self.inbox.packets), udp.READS_PER_WAKE)
+        assert len(self.inbox.packets) == udp.READS_PER_WAKE
         await until(lambda: len(self.inbox.packets) == udp.READS_PER_WAKE + 5)
 
     @runs
@@ -83,16 +83,16 @@ class UdpTests(TestCase):
         for each in far:
             each.sendto(b"x", zone.listeners[0].local)
         await until(lambda: len(self.inbox.packets) == 8)
-        self.assertLessEqual(len(ours._hops), 3)
+        assert len(ours._hops) <= 3
         sources = [packet.hop.remote.port for packet in self.inbox.packets]
-        self.assertEqual(sources, [each.getsockname()[1] for each in far])
+        assert sources == [each.getsockname()[1] for each in far]
 
     async def unreachable(self, host: str) -> None:
         ours = self.listening(zone_on("outside", host, "UDP"))
         nobody = Address(host, free_port(host))
         ours.send(options("z9hG4bKdead"), nobody, "z9hG4bKdead")
         await until(lambda: self.inbox.failures)
-        self.assertEqual(self.inbox.failures, [("z9hG4bKdead", "ECONNREFUSED")])
+        assert self.inbox.failures == [("z9hG4bKdead", "ECONNREFUSED")]
 
     @runs
     async def test_a_request_to_a_closed_port_fails_its_transaction_at_once_over_ipv4(self) -> None:
@@ -111,10 +111,10 @@ class UdpTests(TestCase):
         for number in range(20):
             ours.send(options(f"z9hG4bKdead{number}"), nobody, f"z9hG4bKdead{number}")
             ours.send(b"alive %d" % number, Address(*far.getsockname()), "z9hG4bKalive")
-            self.assertEqual(far.recvfrom(100)[0], b"alive %d" % number)
+            assert far.recvfrom(100)[0] == b"alive %d" % number
             far.sendto(b"x", zone.listeners[0].local)
         await until(lambda: len(self.inbox.packets) == 20 and len(self.inbox.failures) == 20)
-        self.assertNotIn("z9hG4bKalive", [transaction for transaction, _ in self.inbox.failures])
+        assert "z9hG4bKalive" not in [transaction for transaction, _ in self.inbox.failures]
 
     @runs
     async def test_a_response_that_comes_back_fails_no_transaction(self) -> None:
@@ -126,26 +126,26 @@ class UdpTests(TestCase):
         far = self.far_end()
         far.sendto(b"x", zone.listeners[0].local)
         await until(lambda: self.inbox.packets)
-        self.assertEqual(self.inbox.failures, [])
+        assert self.inbox.failures == []
 
     def test_what_the_system_refuses_to_send_fails_its_transaction(self) -> None:
         ours = self.listening(zone_on("outside", "127.0.0.1", "UDP"))
         ours.send(b"x" * 70000, Address("127.0.0.1", 5060), "z9hG4bKlong")
-        self.assertEqual([transaction for transaction, _ in self.inbox.failures], ["z9hG4bKlong"])
-        self.assertEqual(ours.lost, 1)
+        assert [transaction for transaction, _ in self.inbox.failures] == ["z9hG4bKlong"]
+        assert ours.lost == 1
 
     def test_a_full_send_buffer_is_a_loss_and_fails_nothing(self) -> None:
         ours = self.listening(zone_on("outside", "127.0.0.1", "UDP"))
         ours._socket = FullSocket(ours._socket)  # type: ignore[assignment]
         ours.send(b"x", Address("127.0.0.1", 5060), "z9hG4bKfull")
-        self.assertEqual(self.inbox.failures, [])
-        self.assertEqual(ours.lost, 1)
+        assert self.inbox.failures == []
+        assert ours.lost == 1
 
     def test_a_closed_socket_stays_closed_when_the_reactor_reports_it_lost(self) -> None:
         ours = self.listening(zone_on("outside", "127.0.0.1", "UDP"))
         ours.close()
         ours.connectionLost(None)
-        self.assertNotIn(ours, reactor.getReaders())  # type: ignore[attr-defined]
+        assert ours not in reactor.getReaders()  # type: ignore[attr-defined]
 
 
 class FullSocket:
