@@ -9,6 +9,7 @@ import pytest
 from tests.support.capture import Capture
 from tests.support.lab import PRIVATE, PUBLIC, Lab
 from tests.support.leaks import address_tokens, find_leaks, foreign_addresses, tokens_of
+from tests.support.scenario import refused
 from tests.support.sipp import Sipp
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("sipp", "nft")]
@@ -23,7 +24,7 @@ def lab() -> Iterator[Lab]:
 PAIRS = [
     ("caller", "callee", {"talk": 100}, {"delay": 50}),
     ("caller_hears_bye", "callee_hangs_up", {}, {}),
-    ("caller_refused", "callee_refuses", {"status": 486, "max_forwards": 70}, {"status": "486 Busy Here"}),
+    ("caller_refused", "callee_refuses", refused(486), {"status": "486 Busy Here"}),
     ("caller_cancels", "callee_is_cancelled", {}, {}),
     ("caller_early_media", "callee_early_media", {}, {}),
     ("caller_holds", "callee_is_held", {}, {}),

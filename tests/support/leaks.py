@@ -24,12 +24,16 @@ class Token(NamedTuple):
     binary: bool = False
 
 
-class Leak(NamedTuple):
-    """A token of the private side that we sent out."""
+class Sighting(NamedTuple):
+    """The first place where a token stands on the public link. If the edge sent it, it is a leak."""
 
     token: Token
     payload: Payload
     offset: int
+
+    @property
+    def is_leak(self) -> bool:
+        return not self.payload.by_host
 
     def __str__(self) -> str:
         start = max(0, self.offset - 60)
@@ -82,11 +86,11 @@ def tokens_of(frames: list[Frame], known: Iterable[str] = ()) -> set[Token]:
     return {token for token in tokens if token.value not in public}
 
 
-def find_leaks(frames: list[Frame], tokens: Iterable[Token]) -> list[Leak]:
-    """The first place of each token in a capture of the public link, taken at the public hosts, if the edge sent it."""
+def sightings(frames: list[Frame], tokens: Iterable[Token]) -> list[Sighting]:
+    """The first place of each token in a capture of the public link, taken at the public hosts."""
     carried = payloads(frames)
     lowered = [payload.data.lower() for payload in carried]
-    leaks = []
+    seen = []
     for token in tokens:
         haystacks = (payload.data for payload in carried) if token.binary else lowered
         places = [
@@ -96,9 +100,13 @@ def find_leaks(frames: list[Frame], tokens: Iterable[Token]) -> list[Leak]:
         ]
         if places:
             _, payload, offset = min(places, key=lambda place: place[0])
-            if not payload.by_host:
-                leaks.append(Leak(token, payload, offset))
-    return leaks
+            seen.append(Sighting(token, payload, offset))
+    return seen
+
+
+def find_leaks(frames: list[Frame], tokens: Iterable[Token]) -> list[Sighting]:
+    """Those tokens that the edge was the first to send to the public link."""
+    return [sighting for sighting in sightings(frames, tokens) if sighting.is_leak]
 
 
 def foreign_addresses(frames: list[Frame], networks: Iterable[str]) -> set[str]:

@@ -47,7 +47,7 @@ class Sipp:
         self.scenario = scenario
         self._timeout = timeout
         self._directory = namespace.directory()
-        bare = address.strip("[]")
+        self._address = bare = address.strip("[]")
         options = ["-sn", scenario[1:]] if scenario.startswith("-") else ["-sf", str(self._filled(scenario, replace))]
         options += ["-i", f"[{bare}]" if ":" in bare else bare, "-p", str(port), "-m", str(calls), "-s", service]
         options += ["-t", "t1" if tcp else "u1", "-nostdin", "-cp", str(next(_control_ports))]
@@ -90,6 +90,10 @@ class Sipp:
         """A figure of the closing screen: "Successful call", "Failed call", "Retransmissions" ..."""
         screen = (self._directory / "screen").read_text(errors="replace")
         return int((re.findall(re.escape(label) + r"\s+\|\s+\d+\s+\|\s+(\d+)", screen) or ["0"])[-1])
+
+    def call_id(self, number: int = 1) -> str:
+        """Call-ID of its call of this number."""
+        return f"{number}-{self._process.pid}@{self._address}"
 
     def messages(self) -> str:
         """What it sent and received."""

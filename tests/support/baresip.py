@@ -1,0 +1,144 @@
+"""baresip as a phone without a screen, and what it heard.
+
+It plays a tone and writes down what it decoded, so that a test measures the audio that arrived.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import math
+import subprocess
+import wave
+from pathlib import Path
+
+from tests.support.lab import Namespace, end_process, is_bound, wait_until
+
+_MODULES = Path("/usr/lib/baresip/modules")
+_RATE = 8000
+_CONFIG = """\
+poll_method epoll
+sip_listen {listen}:{port}
+audio_path /usr/share/baresip
+audio_player aubridge,null
+audio_alert aubridge,alert
+audio_source aufile,{tone}
+ausrc_srate {rate}
+auplay_srate {rate}
+ausrc_channels 1
+auplay_channels 1
+rtp_ports {rtp}-{rtp_end}
+net_interface {address}
+prefer_ipv6 {v6}
+module_path {modules}
+module g711.so
+module aufile.so
+module aubridge.so
+module sndfile.so
+snd_path {recordings}
+module_tmp uuid.so
+module_tmp account.so
+module_app ctrl_tcp.so
+module_app menu.so
+ctrl_tcp_listen 127.0.0.1:{control}
+"""
+
+
+class Baresip:
+    """One phone in a namespace, which plays `tone` (Hz) to whoever it talks to and answers by itself if told."""
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        user: str,
+        address: str,
+        *,
+        tone: int,
+        answers: bool = False,
+        port: int = 5060,
+        transport: str = "udp",
+        control: int = 4444,
+        rtp: int = 20000,
+        proxy: str = "",
+    ) -> None:
+        self._namespace, self._control = namespace, control
+        self._directory = namespace.directory()
+        self._recordings = self._directory / "recordings"
+        self._recordings.mkdir()
+        host = f"[{address}]" if ":" in address else address
+        write_tone(self._directory / "tone.wav", tone)
+        config = _CONFIG.format(
+            listen=host, port=port, tone=self._directory / "tone.wav", rate=_RATE, rtp=rtp, rtp_end=rtp + 100,
+            address=address, v6="yes" if ":" in address else "no", modules=_MODULES, recordings=self._recordings,
+            control=control,
+        )  # fmt: skip
+        (self._directory / "config").write_text(config)
+        mode = "auto" if answers else "manual"
+        account = f"<sip:{user}@{host};transport={transport}>;regint=0;answermode={mode};audio_codecs=PCMU/8000/1"
+        if proxy:
+            account += f';outbound="{proxy}"'
+        (self._directory / "accounts").write_text(account + "\n")
+        (self._directory / "contacts").write_text("")
+        with (self._directory / "log").open("wb") as log:
+            command = ["baresip", "-f", self._directory]
+            self._process = namespace.popen(command, cwd=self._directory, stdout=log, stderr=subprocess.STDOUT)
+        wait_until(lambda: is_bound(self._process.pid, port, "udp"), f"baresip on port {port}")
+        wait_until(lambda: is_bound(self._process.pid, control, "tcp"), "baresip's control port")
+
+    def dial(self, uri: str) -> None:
+        self.command("dial", uri)
+
+    def command(self, name: str, parameters: str = "") -> None:
+        """One command over ctrl_tcp (netstring and JSON): dial, hangup, hold, resume, ..."""
+        message = json.dumps({"command": name, "params": parameters, "token": "t"}).encode()
+        connection = self._namespace.connect("127.0.0.1", ("127.0.0.1", self._control))
+        with connection:
+            connection.sendall(b"%d:%s," % (len(message), message))
+            connection.settimeout(2)
+            with contextlib.suppress(TimeoutError):
+                connection.recv(65536)
+
+    def established(self) -> bool:
+        return "Call established" in self.log()
+
+    def log(self) -> str:
+        return (self._directory / "log").read_text(errors="replace")
+
+    def stop(self) -> None:
+        end_process(self._process)
+
+    def heard(self) -> tuple[array.array[int], int]:
+        """The samples that it decoded, and their rate in Hz; complete after `stop`."""
+        found = sorted(self._recordings.glob("*-dec.wav"))
+        assert found, f"baresip decoded nothing:\n{self.log()[-3000:]}"
+        with wave.open(str(found[0]), "rb") as recording:
+            assert recording.getsampwidth() == 2
+            data = recording.readframes(recording.getnframes())
+            samples = array.array("h", data[: len(data) // 2 * 2])
+            return samples[:: recording.getnchannels()], recording.getframerate()
+
+
+def write_tone(path: Path, frequency: int, seconds: int = 30) -> None:
+    """A mono recording of a sine."""
+    with wave.open(str(path), "wb") as recording:
+        recording.setnchannels(1)
+        recording.setsampwidth(2)
+        recording.setframerate(_RATE)
+        step = 2 * math.pi * frequency / _RATE
+        samples = array.array("h", (int(12000 * math.sin(step * i)) for i in range(_RATE)))  # whole periods a second
+        recording.writeframes(samples.tobytes() * seconds)
+
+
+def tone_share(samples: array.array[int], rate: int, frequency: float) -> float:
+    """Share of the power of `samples` that lies at `frequency`, 0 to 1 (Goertzel over blocks of a quarter second)."""
+    block = rate // 4
+    total = sum(value * value for value in samples[: len(samples) // block * block])
+    factor = 2 * math.cos(2 * math.pi * frequency / rate)
+    power = 0.0
+    for start in range(0, len(samples) - block + 1, block):
+        a = b = 0.0
+        for value in samples[start : start + block]:
+            a, b = value + factor * a - b, a
+        power += 2 * (a * a + b * b - factor * a * b) / block
+    return power / total if total else 0.0

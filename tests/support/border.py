@@ -1,0 +1,87 @@
+"""A lab with the SBC in it, and a watch on both links: what a scenario needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from tests.support.capture import Capture
+from tests.support.edge import Edge
+from tests.support.lab import BEHIND_NAT, PRIVATE, PUBLIC, Lab, wait_until
+from tests.support.leaks import Token, address_tokens, foreign_addresses, sightings, tokens_of
+from tests.support.sipp import Sipp
+
+PLAIN = f"""
+[zones.public]
+address = ["{PUBLIC.edge}", "{PUBLIC.edge6}"]
+[zones.private]
+address = "{PRIVATE.edge}"
+[peers.pbx]
+zone = "private"
+address = "{PRIVATE.host}"
+"""
+"""The smallest configuration that a border has."""
+
+
+class Border:
+    """Public side, SBC, private side. The captures begin before the SBC does."""
+
+    def __init__(self, config: str = PLAIN, *, nat: bool = False) -> None:
+        self.lab = Lab(nat=nat)
+        self._captures: list[Capture] = []
+        try:
+            self._public, self._private = Capture(self.lab.public), Capture(self.lab.private)
+            self._captures = [self._public, self._private]
+            self.edge = Edge(self.lab, config)
+        except BaseException:
+            self._close()
+            raise
+        self._tokens: set[Token] = address_tokens((*PRIVATE.addresses(), BEHIND_NAT))
+        self._innocent: set[Token] = set()
+
+    def leaks(self) -> list[str]:
+        """What showed of the private side on the public link since the last time, in words.
+
+        What to look for gathers over the life of the border, so that a late packet of an earlier call is recognised.
+        """
+        self._tokens |= tokens_of(self._private.take(), PUBLIC.names())
+        frames = self._public.take()
+        seen = sightings(frames, self._tokens - self._innocent)
+        self._innocent |= {sighting.token for sighting in seen if sighting.payload.by_host}
+        found = [str(sighting) for sighting in seen if sighting.is_leak]
+        return found + [f"{address} in an IP header" for address in foreign_addresses(frames, [PRIVATE.network])]
+
+    def record(self, caller: Sipp, number: int = 1) -> dict[str, Any]:
+        """The record of the call that `caller` placed, once it has ended. Raises AssertionError if there is none."""
+        return self.record_where(lambda record: record["a"]["call_id"] == caller.call_id(number))
+
+    def record_where(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        found: list[dict[str, Any]] = []
+
+        def ended() -> bool:
+            found[:] = [record for record in self.edge.calls() if record["ended"] and wanted(record)]
+            return bool(found)
+
+        wait_until(ended, "a record of the call", timeout=8, step=0.1)
+        return found[0]
+
+    def close(self) -> None:
+        """Raises AssertionError if the SBC had trouble or did not end well."""
+        try:
+            self.edge.stop()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        for capture in self._captures:
+            capture.close()
+        self.lab.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

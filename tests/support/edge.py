@@ -1,0 +1,95 @@
+"""The SBC itself, as an operator starts it: `twistd -n sbc --config FILE`, inside the edge of a lab."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.support.lab import PUBLIC, Lab, Namespace, end_process
+from tests.support.raw import request, status
+
+_BIN = Path(sys.executable).parent
+_ROOT = Path(__file__).resolve().parents[2]
+_TROUBLE = re.compile(r"Traceback|Unhandled|\"level\": ?\"(error|critical)\"|\b(ERROR|CRITICAL)\b")
+
+
+class Edge:
+    """One running SBC. `config` is TOML; the state directory is given here."""
+
+    def __init__(self, lab: Lab, config: str, *, ready: tuple[str, int] = (PUBLIC.edge, 5060)) -> None:
+        self.lab = lab
+        self.directory = lab.edge.directory()
+        self.config = self.directory / "sbc.toml"
+        self.config.write_text(f'[service]\nstate_directory = "{self.directory}/state"\n{_service_first(config)}')
+        command = [_BIN / "twistd", "-n", "--pidfile=", "sbc", "--config", self.config]
+        with self._log_file().open("ab") as log:
+            self.process = lab.edge.popen(command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT)
+        self._wait_ready(ready)
+
+    def _log_file(self) -> Path:
+        return self.directory / "log"
+
+    def _wait_ready(self, address: tuple[str, int]) -> None:
+        deadline = time.monotonic() + 20
+        while not answers_options(self.lab.public, address, 0.2):
+            assert self.process.poll() is None, f"the SBC ended:\n{self.log()}"
+            assert time.monotonic() < deadline, f"the SBC does not answer:\n{self.log()}"
+
+    def log(self) -> str:
+        return self._log_file().read_text(errors="replace")
+
+    def trouble(self) -> list[str]:
+        """Lines of the log that tell of a failure of the program itself."""
+        return [line for line in self.log().splitlines() if _TROUBLE.search(line)]
+
+    def sbc(self, *arguments: str) -> str:
+        """Output of the `sbc` command with this configuration."""
+        command = [_BIN / "sbc", *arguments, "--config", self.config]
+        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=_ROOT, timeout=20).stdout
+
+    def calls(self) -> list[dict[str, Any]]:
+        """The records of the calls, newest first."""
+        return [json.loads(line) for line in self.sbc("calls", "--json", "--limit", "0").splitlines()]
+
+    def terminate(self) -> None:
+        """Ask it to drain, without waiting."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """End it at once: drain, and a second signal. Raises AssertionError if it fails or had trouble."""
+        if self.process.poll() is None:
+            self.terminate()
+            try:
+                self.process.wait(1)
+            except subprocess.TimeoutExpired:
+                self.terminate()
+        code = end_process(self.process)
+        assert code == 0, f"the SBC ended with {code}:\n{self.log()[-5000:]}"
+        assert not self.trouble(), self.log()
+
+
+def _service_first(config: str) -> str:
+    """TOML has no table twice: what `config` says under [service] is put under ours."""
+    match = re.search(r"^\[service\]\n((?:(?!\[).*\n)*)", config, re.MULTILINE)
+    if match is None:
+        return config
+    return match[1] + config[: match.start()] + config[match.end() :]
+
+
+def answers_options(namespace: Namespace, address: tuple[str, int], patience: float, source: str = "") -> bool:
+    """Whether a SIP element answers an OPTIONS over UDP within `patience` seconds."""
+    local = source or (PUBLIC.host6 if ":" in address[0] else PUBLIC.host)
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    with namespace.udp((local, 0)) as probe:
+        probe.settimeout(patience)
+        probe.sendto(request("OPTIONS", f"sip:{host}:{address[1]}", (local, probe.getsockname()[1])), address)
+        try:
+            return status(probe.recv(65535)) > 0
+        except (TimeoutError, ConnectionRefusedError):
+            return False

@@ -1,0 +1,51 @@
+"""SIP requests as bytes, for tests that speak without a stack."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+_numbers = itertools.count(1)
+
+
+def request(
+    method: str,
+    uri: str,
+    local: tuple[str, int],
+    *,
+    transport: str = "UDP",
+    headers: tuple[str, ...] = (),
+    body: bytes = b"",
+    max_forwards: int = 70,
+    to_tag: str = "",
+) -> bytes:
+    """The first request of a new dialog (or, with `to_tag`, one as if in a dialog), with identifiers of its own."""
+    number = f"{os.getpid()}x{next(_numbers)}"
+    host = f"[{local[0]}]" if ":" in local[0] else local[0]
+    lines = [
+        f"{method} {uri} SIP/2.0",
+        f"Via: SIP/2.0/{transport} {host}:{local[1]};branch=z9hG4bKraw{number};rport",
+        f"From: <sip:raw@{host}>;tag=raw{number}",
+        f"To: <{uri}>" + (f";tag={to_tag}" if to_tag else ""),
+        f"Call-ID: raw-{number}@{host}",
+        f"CSeq: 1 {method}",
+        f"Contact: <sip:raw@{host}:{local[1]}>",
+        f"Max-Forwards: {max_forwards}",
+        *headers,
+        f"Content-Length: {len(body)}",
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def offer(address: str, port: int) -> bytes:
+    """A small SDP offer of PCMU."""
+    family = "IP6" if ":" in address else "IP4"
+    return (
+        f"v=0\r\no=- 1 1 IN {family} {address}\r\ns=-\r\nc=IN {family} {address}\r\nt=0 0\r\n"
+        f"m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+    ).encode()
+
+
+def status(message: bytes) -> int:
+    """Status of a response; 0 for anything else."""
+    return int(message[8:11]) if message.startswith(b"SIP/2.0 ") else 0
