@@ -61,14 +61,12 @@ def add_demo_command(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "demo",
         help="place a real call through the running service and show what happened",
-        description="Call the built-in answering peer through the running service, as a phone on the public side would: 3 "
-        "seconds of tone each way. Shows the ladder, what each side heard, and that nothing private came out.",
+        description="Call the built-in answering peer through the running service, as a phone on the public side would: "
+        "seconds tone each way. Shows the ladder, what each side heard, and that nothing private came out.",
     )
-    parser.add_argument(
-        "--target", default="", metavar="HOST:PORT", help="public side of the service (default: found out)"
-    )
+    parser.add_argument("--target", metavar="HOST:PORT", default="", help="public side of the service (default: found)")
     parser.add_argument("--user", default="demo", help="whom to call (default: demo)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="how long to talk")
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long to talk (default: 3)")
     parser.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="for the service to come up")
     parser.add_argument("--no-color", action="store_true", help="no colours")
     parser.set_defaults(run=_demo)

@@ -22,7 +22,10 @@ def explanation(
 ) -> list[str]:
     """Header, ladder and media figures of `call` (as the record of calls gives it)."""
     names = (_side_name(call["a"], "caller"), "SBC", _side_name(call["b"], "callee"))
-    steps = [*(_arrow(call, message) for message in call["messages"]), *(_note(fact) for fact in call["decisions"])]
+    steps: list[Arrow | Note] = [
+        *(_arrow(call, message) for message in call["messages"]),
+        *(_note(fact) for fact in call["decisions"]),
+    ]
     lines = [*_header(call, now, style), ""]
     lines += ladder(names, steps, began=call["started"], width=width, style=style, plain=plain)
     if call["streams"]:

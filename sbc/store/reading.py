@@ -81,7 +81,8 @@ class CallReader:
         return facts
 
     def _trail(self, key: int) -> Facts:
-        messages, decisions = [], []
+        messages: list[Facts] = []
+        decisions: list[Facts] = []
         query = "SELECT entries FROM segments WHERE key >= ? AND key < ? ORDER BY key"
         for (segment,) in self._rows(query, (key * SEGMENTS, (key + 1) * SEGMENTS)):
             for entry in entries(segment):
