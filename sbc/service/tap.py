@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, NoReturn
 
 from twisted.application.service import IServiceCollection, Service
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError, maybeDeferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
@@ -111,7 +111,7 @@ class BorderService(Service):
         if isinstance(parent, Componentized):
             observer = log_observer(self._settings.log, self._settings.log_level, sys.stdout)
             parent.setComponent(ILogObserver, observer)
-        super().setServiceParent(IServiceCollection(parent, parent))
+        super().setServiceParent(IServiceCollection(parent, parent))  # type: ignore[no-untyped-call]
 
     # -- start --------------------------------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class BorderService(Service):
         allow_many_files()
 
     def startService(self) -> None:
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._reactor.callWhenRunning(self._take_signals)
         self._start_answering()
         self._parts.plane.start().addErrback(self._plane_failed)
@@ -149,7 +149,7 @@ class BorderService(Service):
         log.info("ready")
 
     def _no_ports(self, failure: Failure) -> None:
-        failure.trap(TimeoutError)  # type: ignore[no-untyped-call]
+        failure.trap(TimeoutError)
         log.error("no media ports after {seconds:g} s: calls with media are refused", seconds=PORTS_PATIENCE)
 
     def _plane_failed(self, failure: Failure) -> None:
@@ -160,9 +160,12 @@ class BorderService(Service):
         if self._parts.config.embedded:
             from sbc.admin import AnsweringPeer
 
-            peer = self._parts.config.network.peers[ECHO]
-            self._answering = AnsweringPeer(self._reactor, peer.host, peer.port or 5060)
-            self._answering.start()
+            config = self._parts.config
+            peer = config.network.peers[ECHO]
+            self._answering = AnsweringPeer(self._reactor, peer.host, peer.port or 5060, config.state_directory)
+            maybeDeferred(self._answering.start).addErrback(
+                lambda failure: log.error("nobody answers: {reason}", reason=failure.getErrorMessage())
+            )
 
     # -- end ----------------------------------------------------------------------------------------------------------
 
@@ -183,7 +186,7 @@ class BorderService(Service):
 
     def stopService(self) -> Deferred[None]:
         """Hang up what is left, say the last words, close everything."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return self.driver.hang_up().addTimeout(LAST_WORDS, self._reactor).addBoth(self._close)
 
     def _close(self, _: object) -> Deferred[None]:
