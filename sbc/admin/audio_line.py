@@ -57,7 +57,7 @@ class AudioLine:
     """PCMU both ways. `frequency` is what it plays; None: it echoes. `source` describes it in RTCP (RFC 3550 section
     6.5).
 
-    `tap`, if given, is shown every datagram that comes. Raises CannotListenError when there is no free pair of ports.
+    `tap`, if given, is shown every datagram that comes. Raises OSError or CannotListenError when there is no free pair of ports.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class AudioLine:
                 except CannotListenError:
                     pass
             rtp.stopListening()
-        raise CannotListenError(host, 0, OSError("no free pair of ports"))  # type: ignore[no-untyped-call]
+        raise OSError(f"no free pair of ports on {host}")
 
     @property
     def last_heard(self) -> float:

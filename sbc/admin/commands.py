@@ -61,8 +61,8 @@ def add_demo_command(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "demo",
         help="place a real call through the running service and show what happened",
-        description="Call the built-in answering peer through the running service, as a phone on the public side would: "
-        "seconds tone each way. Shows the ladder, what each side heard, and that nothing private came out.",
+        description="Call the built-in answering peer through the running service as a phone on the public side would, "
+        "a few seconds of tone each way. Shows the ladder, what each side heard, and that nothing private came out.",
     )
     parser.add_argument("--target", metavar="HOST:PORT", default="", help="public side of the service (default: found)")
     parser.add_argument("--user", default="demo", help="whom to call (default: demo)")

@@ -61,7 +61,7 @@ def demo(args: argparse.Namespace) -> int:
             outcome.append(await _call_and_look(args))
         except DemoError as error:
             outcome.append(str(error))
-        except CannotListenError as error:
+        except (OSError, CannotListenError) as error:
             outcome.append(f"no socket for the phone: {error}")
 
     def begin() -> None:
@@ -257,7 +257,8 @@ def report(evidence: Evidence, faults: list[str]) -> list[str]:
         *lines,
         "Everything held: the call crossed the border both ways, and nothing of the private side came out.",
         f"See it again: sbc explain {call['id']} --messages",
-        f"Call in yourself: any softphone, no registration, to sip:echo@{_public(call)} (echo) or sip:tone@... (880 Hz)",
+        "Call in yourself, with any softphone and no registration:",
+        f"  sip:echo@{_public(call)} gives back what you say, sip:tone@{_public(call)} plays 880 Hz",
     ]
 
 

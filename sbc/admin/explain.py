@@ -22,10 +22,8 @@ def explanation(
 ) -> list[str]:
     """Header, ladder and media figures of `call` (as the record of calls gives it)."""
     names = (_side_name(call["a"], "caller"), "SBC", _side_name(call["b"], "callee"))
-    steps: list[Arrow | Note] = [
-        *(_arrow(call, message) for message in call["messages"]),
-        *(_note(fact) for fact in call["decisions"]),
-    ]
+    facts = sorted([*call["messages"], *call["decisions"]], key=lambda fact: (fact["at"], fact["order"]))
+    steps = [_arrow(call, fact) if "text" in fact else _note(fact) for fact in facts]
     lines = [*_header(call, now, style), ""]
     lines += ladder(names, steps, began=call["started"], width=width, style=style, plain=plain)
     if call["streams"]:

@@ -63,7 +63,8 @@ def ladder(
     style: Style = NO_COLOURS,
     plain: bool = False,
 ) -> list[str]:
-    """The lines of the ladder: `names` of caller, SBC and callee, `steps` in any order, times relative to `began`.
+    """The lines of the ladder: `names` of caller, SBC and callee, `steps` sorted by time where they are not in order,
+    times relative to `began`.
 
     No line is longer than `width` (at least 60) characters, colours apart. `plain` draws with ASCII only.
     """

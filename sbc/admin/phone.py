@@ -191,7 +191,7 @@ class Phone(DatagramProtocol):
         return answer
 
     def call(self, user: str, target: Address, frequency: float | None) -> PhoneCall:
-        """Call `user` at `target`. Raises CannotListenError when there is no port for the media."""
+        """Call `user` at `target`. Raises OSError or CannotListenError when there is no port for the media."""
         now = time.monotonic()
         tag, session = self._tokens.tag(), secrets.randbits(31)
         line = self._line(frequency)
@@ -244,7 +244,7 @@ class Phone(DatagramProtocol):
             elif isinstance(effect, Deliver):
                 try:
                     self._answers[type(effect.event)](effect.event, now)
-                except (SipError, SdpError, CannotListenError) as error:
+                except (SipError, SdpError) as error:
                     log.info("built-in phone: {error}", error=str(error))
         self._arm(now)
 
@@ -338,7 +338,7 @@ class Phone(DatagramProtocol):
             return
         try:
             line = self._line(frequency)
-        except CannotListenError:
+        except (OSError, CannotListenError):
             self._respond(event, 500, now)
             return
         tag = self._tokens.tag()

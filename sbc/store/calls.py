@@ -164,12 +164,15 @@ class CallStore:
     # -- writer thread -------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        closing = False
+        closing = adopted = False
         while not closing:
             self._wake.wait(self._settings.interval)
             self._wake.clear()
             closing = self._closing
             try:
+                if not adopted:
+                    self._writer.adopt()
+                    adopted = True
                 self._write_some()
                 if not closing and not self._writer.blocked:
                     self._retention.prune(self._writer.connection, time.time())

@@ -2,8 +2,8 @@
 
 What comes out is plain facts (dict, list, str, float, int, None), ready for JSON. A call has the columns of `calls`
 under their own names (`id`, `started` ...), both legs as dicts `a` and `b` (None where there was none) and `streams`;
-`call` adds `messages` (`at`, `sent`, `zone`, `transport`, `local`, `remote`, `text`) and `decisions` (`at`, `hook`,
-`policy`, `verdict`, `reason`), in time order.
+`call` adds `messages` (`at`, `order`, `sent`, `zone`, `transport`, `local`, `remote`, `text`) and `decisions` (`at`,
+`hook`, `policy`, `verdict`, `reason`), in time order.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ class CallReader:
         query = "SELECT entries FROM segments WHERE key >= ? AND key < ? ORDER BY key"
         for (segment,) in self._rows(query, (key * SEGMENTS, (key + 1) * SEGMENTS)):
             for entry in entries(segment):
-                (decisions if entry.kind == DECISION else messages).append(entry_facts(entry))
-        messages.sort(key=lambda facts: facts["at"])
-        decisions.sort(key=lambda facts: facts["at"])
+                facts = entry_facts(entry)
+                facts["order"] = len(messages) + len(decisions)
+                (decisions if entry.kind == DECISION else messages).append(facts)
         return {"messages": messages, "decisions": decisions}
 
     def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

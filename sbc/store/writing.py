@@ -79,10 +79,19 @@ class CallWriter:
 
     def _connect(self) -> None:
         self.connection = open_for_writing(self._path, self._report)
+        self._process = os.getpid()
         lost = mark_lost(self.connection)
         if lost:
             self._report(f"{lost} calls were in progress when the service ended last time; marked as lost")
         self._next_key = (self.connection.execute("SELECT max(key) FROM calls").fetchone()[0] or 0) + 1
+
+    def adopt(self) -> None:
+        """Call this in the thread that will write: SQLite's connections and their locks do not survive a fork (twistd
+        as a daemon). Raises `StoreError`.
+        """
+        if os.getpid() != self._process:
+            self.connection.close()
+            self._connect()
 
     @property
     def blocked(self) -> bool:
