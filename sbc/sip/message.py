@@ -363,12 +363,13 @@ def make_response(
 ) -> Response:
     """The response to `request` that 8.2.6 describes: its Via, From, To, Call-ID and CSeq, and for 100 its Timestamp.
 
-    `to_tag` is added to a To that has no tag. Serves faulty requests too: what they lack, the response lacks.
+    `to_tag` is added to a To that has no tag. Serves faulty requests too: what they lack, the response lacks, and of what they
+    repeat it has the first.
     """
     keys: list[str] = []
     lines: list[str] = []
     for key, line in zip(request.headers._keys, request.headers._lines, strict=True):
-        if key not in _COPIED and (status != 100 or key != "timestamp"):
+        if (key not in _COPIED or (key in keys and key != "via")) and (status != 100 or key != "timestamp"):
             continue
         if key == "to" and to_tag is not None and not _has_tag(request):
             line = f"{line};tag={to_tag}"
