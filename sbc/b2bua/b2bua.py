@@ -201,7 +201,7 @@ class B2bua:
             return None
         call, side = found
         leg = call.leg(side)
-        if leg is None or leg.dialog is None or leg.dialog.remote_tag != remote_tag:
+        if leg is None or leg.dialog is None or leg.dialog.remote_tag != (remote_tag or ""):
             return None
         self._context.out.append(MessageSeen(call.id, packet))
         leg.seen_from(packet.hop)

@@ -171,6 +171,8 @@ class Leg:
     unacked: Unacked | None = None
     ack: tuple[int, Request, Hop] | None = None
     """The last ACK sent, with the CSeq number of its INVITE: a repeated 2xx gets it again."""
+    reinvite: TransactionId = ""
+    """The last re-INVITE sent on this leg that was answered with 2xx; it may be answered again."""
     ack_owed: Response | None = None
     """A 2xx with an offer whose ACK waits for the other side's answer (delayed offer)."""
     told_the_end: bool = False

@@ -118,4 +118,4 @@ class Hooks(Protocol):
     def route(self, call: CallView) -> RouteVerdict: ...
 
     def rewrite(self, message: Request | Response, leg: LegView, received: Request | Response | None) -> None:
-        """Change `message`, which we are about to send, in place; `received` is the one that it answers or passes on."""
+        """Change `message`, which we are about to send, in place; `received` is what it answers or passes on."""

@@ -193,6 +193,8 @@ def _reinvite_answered(context: Context, call: Call, relay: Relay, response: Res
         answer(context, call, relay.request, relay.transaction, 488)
         context.step(call, Input.ENDED_HERE, Ending("sbc", fault.reason, reason=_REASON_BAD_MEDIA))
         return
+    call.clients.pop(source.reinvite, None)
+    source.reinvite = relay.branch
     if relay.offer or not body:
         setup.acknowledge(context, call, source, response, b"")
     else:
@@ -265,10 +267,14 @@ def _built_back(context: Context, call: Call, relay: Relay, received: Response, 
 
 
 def _acknowledge_again(context: Context, call: Call, sent: Sent, response: Response) -> None:
-    """A repeated 2xx: its ACK was lost (13.2.2.4)."""
+    """A repeated 2xx: its ACK was lost (13.2.2.4). Or one to a re-INVITE that the end of the call has overtaken."""
     leg = call.leg(sent.side)
-    if leg is not None:
+    if leg is None or leg.ack_owed is not None:
+        return
+    if leg.ack is not None and leg.ack[0] == response.cseq.number:
         setup.repeat_ack(context, call, leg, response)
+    else:
+        setup.acknowledge(context, call, leg, response, b"")
 
 
 def ack_received(context: Context, call: Call, leg: Leg, request: Request) -> None:

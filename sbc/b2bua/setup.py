@@ -18,6 +18,7 @@ from sbc.b2bua.commands import (
     CancelRequest,
     LegRecord,
     MessageSeen,
+    RemoveFlow,
     Respond,
     SendAck,
 )
@@ -180,7 +181,7 @@ def direct_hops(context: Context, target: Target) -> list[Hop]:
 def let_go(context: Context, call: Call, reasons: tuple[str, ...] = ()) -> None:
     """Cancel the INVITE to the current target, if it still runs; whatever it brings now is a stray's."""
     leg = call.b
-    if leg is None:
+    if leg is None or leg.dialog is not None:
         return
     sent = call.clients.get(leg.transaction)
     if sent is not None and sent.purpose is Purpose.INVITE:
@@ -243,7 +244,9 @@ def _offer(context: Context, call: Call, leg: Leg) -> bytes:
     if call.media is None:
         call.media = context.media.open(call.id, side_facts(call.a), facts)
     else:
-        call.media.retarget(facts, context.now)
+        for flow_id in call.media.retarget(facts, context.now):
+            context.out.append(RemoveFlow(flow_id))
+        call.early_answer = b""
     if not received.body:
         return b""
     call.offer_in_invite = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sbc.b2bua import crossing
 from sbc.b2bua.call import Call, CallState, Ending, Leg, Purpose, Sent
-from sbc.b2bua.commands import CallEnded, RemoveFlow, Respond, SendAck, SendRequest, StreamRecord
+from sbc.b2bua.commands import CallEnded, CancelRequest, RemoveFlow, Respond, SendAck, SendRequest, StreamRecord
 from sbc.b2bua.context import Context, border, own_agent, record_copy
 from sbc.media import StatsReport, StreamStats
 from sbc.sip import Dialog, Request, Response, make_response
@@ -80,10 +80,7 @@ def close(context: Context, call: Call, ending: Ending) -> None:
         call.question = ""
     call.targets.clear()
     call.hops.clear()
-    for branch in [branch for branch, sent in call.clients.items() if sent.purpose is Purpose.INVITE]:
-        del call.clients[branch]  # it has its final response
-    if any(sent.purpose is Purpose.STRAY for sent in call.clients.values()):
-        context.deadlines.set(call.id, "strays", context.now + STRAYS_WAIT * context.settings.timers.t1)
+    _forget_answered(context, call)
     if call.media is not None:
         call.record.streams = [
             StreamRecord(facts.media, facts.codecs[0] if facts.codecs else "") for facts in call.media.describe()
@@ -100,8 +97,8 @@ STRAYS_WAIT = 65
 
 
 def drop_strays(call: Call) -> None:
-    for branch in [branch for branch, sent in call.clients.items() if sent.purpose is Purpose.STRAY]:
-        del call.clients[branch]
+    """Whatever has not been answered by now will not be."""
+    call.clients = {branch: sent for branch, sent in call.clients.items() if sent.purpose is Purpose.BYE}
 
 
 def _end_relays(context: Context, call: Call) -> None:
@@ -111,8 +108,24 @@ def _end_relays(context: Context, call: Call) -> None:
         if leg is not None:
             response = make_response(relay.request, 487)
             context.out.append(Respond(call.id, relay.transaction, response))
+    for branch, relay in call.relays.items():
+        if relay.request.method == "INVITE":
+            context.out.append(CancelRequest(call.id, branch))
     call.relays.clear()
     call.exchange = ""
+
+
+def _forget_answered(context: Context, call: Call) -> None:
+    """Client transactions that have their final response need no more waiting for; the others have a limit."""
+    waiting = {}
+    for branch, sent in call.clients.items():
+        leg = call.leg(sent.side)
+        answered = sent.purpose is Purpose.INVITE or (leg is not None and leg.reinvite == branch)
+        if not answered:
+            waiting[branch] = sent
+    call.clients = waiting
+    if waiting:
+        context.deadlines.set(call.id, "strays", context.now + STRAYS_WAIT * context.settings.timers.t1)
 
 
 def figures(context: Context, call: Call, report: StatsReport) -> None:
