@@ -179,7 +179,9 @@ class MediaSession:
         if self.before is None:
             return Exchange(b"")
         self._give_back(now, (self.streams, self.proposed), (self.before,))
-        self.streams = self.proposed = self.before
+        self.streams = self.proposed = tuple(
+            _revived(stream, self.applied.get(index)) for index, stream in enumerate(self.before)
+        )
         self.before = None
         flows, removed = self._changes()
         return Exchange(b"", flows, removed)
@@ -190,10 +192,8 @@ class MediaSession:
         The ports on side a stay, since it may have been told of them; those of b go back, and our o= for b is a new
         one.
         """
-        everything = (self.streams, self.proposed, self.before or ())
-        kept = max(everything[1:], key=len)
-        kept = tuple(stream._replace(b=None) for stream in kept)
-        self._give_back(now, everything, (kept,))
+        kept = tuple(stream._replace(b=None) for stream in self.proposed or self.streams)
+        self._give_back(now, (self.streams, self.proposed, self.before or ()), (kept,))
         self.streams = self.proposed = kept
         self.before = None
         self.a.state = self.b.state = Negotiation.STABLE
@@ -401,6 +401,17 @@ def _heard(side: StreamSide, reading: StreamReading, mux: bool, now: StreamSide 
     if not (now and generation and now.remote == remote and now.remote_rtcp == rtcp and now.local == side.local):
         generation += 1
     return StreamSide(side.local, side.family, remote, rtcp, mux, flowing, reading.direction, generation)
+
+
+def _revived(stream: Stream, told: Flow | None) -> Stream:
+    """`stream` as it was before a preview, with generations that follow what the plane was told since."""
+    if told is None or stream.a is None or stream.b is None:
+        return stream
+    sides = []
+    for side, flow_side in ((stream.a, told.a), (stream.b, told.b)):
+        changed = side.generation != flow_side.generation
+        sides.append(side._replace(generation=flow_side.generation + 1) if changed else side)
+    return stream._replace(a=sides[0], b=sides[1])
 
 
 def _flow_side(leg: Leg, side: StreamSide, cname: str) -> FlowSide:
