@@ -18,7 +18,8 @@ class Deadlines:
     Most clocks are stopped or set back long before they fire (a timer A of 0.5 s, answered in 1 ms, gives way to 32 s
     of timer M). So an entry that has become too early stays where it is and is put right when it comes up; only a
     deadline that moves forward makes a second entry. The first one is then dead, as is the entry of a transaction that
-    has ended. Dead entries are dropped when they come up, and all at once when they are more than half.
+    has ended. Dead entries are dropped when they come up, and all at once when the heap would grow and they are more
+    than half of it.
     """
 
     def __init__(self) -> None:
@@ -37,22 +38,22 @@ class Deadlines:
             due = transaction.ends_at
         if due < transaction.armed:
             if transaction.armed != inf:
-                self._bury()
+                self._dead += 1
             transaction.armed = due
+            if self._dead * 2 > len(self._heap) > _SMALL:
+                self._compact()
             heappush(self._heap, (due, next(self._numbers), transaction))
 
     def disarm(self, transaction: Transaction) -> None:
         """Forget a transaction that has ended."""
         if transaction.armed != inf:
             transaction.armed = inf
-            self._bury()
+            self._dead += 1
 
-    def _bury(self) -> None:
-        self._dead += 1
-        if self._dead * 2 > len(self._heap) and len(self._heap) > _SMALL:
-            self._heap = [entry for entry in self._heap if entry[2].armed == entry[0]]
-            heapify(self._heap)
-            self._dead = 0
+    def _compact(self) -> None:
+        self._heap = [entry for entry in self._heap if entry[2].armed == entry[0]]
+        heapify(self._heap)
+        self._dead = 0
 
     def earliest(self) -> float | None:
         """When the next transaction is due; None if none ever is."""

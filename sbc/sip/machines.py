@@ -87,16 +87,16 @@ def _resend_slowly(transaction: Transaction, subject: None, timers: Timers, now:
 
 
 def _time_out(transaction: Transaction, subject: None, timers: Timers, now: float) -> list[Effect]:
-    if (
-        transaction.method == "CANCEL"
-    ):  # its INVITE has a clock of its own (9.1), and the transaction user knows only that
+    # Of a CANCEL the transaction user knows nothing: its INVITE has a clock of its own (9.1).
+    if transaction.method == "CANCEL" or transaction.failure_told:
         return []
     return [Deliver(TransactionTimedOut(transaction.id, transaction.label))]
 
 
 def _fail(transaction: Transaction, subject: None, timers: Timers, now: float) -> list[Effect]:
-    if transaction.method == "CANCEL":
+    if transaction.method == "CANCEL" or transaction.failure_told:
         return []
+    transaction.failure_told = True
     return [Deliver(TransactionFailed(transaction.id, transaction.label))]
 
 
@@ -218,9 +218,6 @@ def _fall_back(transaction: Transaction, subject: None, timers: Timers, now: flo
         transaction.hop = Hop(hop.zone, hop.transport, hop.local, transaction.fallback)
         transaction.fallback = None
         return [_send_again(transaction)] if transaction.message else []
-    if transaction.failure_told:
-        return []
-    transaction.failure_told = True
     return _fail(transaction, subject, timers, now)
 
 

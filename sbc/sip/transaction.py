@@ -108,4 +108,4 @@ class Transaction:
     fallback: Address | None = None
     """Server on a stream: where to send if the connection is gone (18.2.2); None: nowhere (else)."""
     failure_told: bool = False
-    """Server: the transaction user knows that the transport failed."""
+    """The transaction user knows that the transport failed."""

@@ -36,6 +36,8 @@ from sbc.sip.wire import (
 _RETRY_AFTER = ("Retry-After", "10")
 _KEEP_ALIVE = b"\r\n\0 "
 _STUN_COOKIE = b"\x21\x12\xa4\x42"
+_BARE = frozenset(("BYE", "CANCEL"))
+"""Nothing of these is looked at but what names their dialog."""
 _RECEIVED = (Input.PROVISIONAL, Input.PROVISIONAL, Input.SUCCESS, *[Input.FAILURE] * 4, *[Input.FAILURE] * 3)
 """By the first digit of the status."""
 
@@ -117,6 +119,7 @@ class SipStack:
         # transport is configured to insert into requests, the response MUST be silently discarded."
         if hop.zone != packet.hop.zone or _sent_by(via) != self._sent_by[hop.zone, hop.transport, hop.local]:
             return [Refused(packet, "response that is not for us")]
+        _ = response.to  # whoever it is delivered to relies on it
         effects = self._step(transaction, _RECEIVED[response.status // 100], (response, packet), now)
         if transaction.cancel is not None and transaction.state is State.PROCEEDING and transaction.ends_at == inf:
             effects += self._send_cancel(transaction, now)
@@ -133,6 +136,10 @@ class SipStack:
         transaction = self._servers.get(key)
         if transaction is not None:
             return self._step(transaction, Input.REQUEST, packet, now)
+        if method in _BARE:
+            _ = (request.from_, request.call_id)
+        else:
+            request.check()  # the transaction user relies on it
         note_source(request, via, packet.hop.remote)
         if method == "CANCEL":
             target = self._servers.get(server_key(request, via, zone, "INVITE", to_tag))
@@ -161,6 +168,7 @@ class SipStack:
             if transaction is not None and transaction.message and _local_tag(transaction) != to_tag:
                 transaction = None
         if transaction is None:
+            _ = (request.from_, request.call_id)  # whoever it is delivered to relies on them
             return [Deliver(AckReceived(request, packet))]
         return self._step(transaction, Input.ACK, (request, packet), now)
 
