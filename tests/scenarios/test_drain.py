@@ -40,7 +40,7 @@ def test_calls_in_progress_end_after_the_grace_time_and_new_ones_are_refused(
     time.sleep(0.2)
     late = Sipp(
         border.lab.public, "caller_refused", PUBLIC.others[0], 5060, target=f"{PUBLIC.edge}:5060",
-        replace={"uri": INWARDS.uri, **refused(503, "Retry-After: *[0-9]")},
+        dialled=INWARDS.uri, replace=refused(503, "Retry-After: *[0-9]"),
     )  # fmt: skip
     late.wait()
     assert border.edge.process.poll() is None

@@ -40,7 +40,7 @@ def test_the_scenarios_fit_each_other(
     uri = f"sip:1001@{PRIVATE.host}:5060"
     callee_side = Sipp(lab.private, callee, PRIVATE.host, 5060, tcp=tcp, replace=answer)
     caller_side = Sipp(
-        lab.public, caller, PUBLIC.host, 5060, target=f"{PRIVATE.host}:5060", tcp=tcp, replace={"uri": uri, **call}
+        lab.public, caller, PUBLIC.host, 5060, target=f"{PRIVATE.host}:5060", tcp=tcp, dialled=uri, replace=call
     )
     caller_side.wait()
     callee_side.wait()
@@ -53,7 +53,7 @@ def test_the_search_finds_everything_that_a_call_without_an_sbc_tells(lab: Lab, 
     callee = Sipp(lab.private, "callee", PRIVATE.host, 5060, tcp=tcp, replace={"delay": 50})
     caller = Sipp(
         lab.public, "caller", PUBLIC.host, 5060, target=f"{PRIVATE.host}:5060", tcp=tcp,
-        replace={"uri": uri, "talk": 50},
+        dialled=uri, replace={"talk": 50},
     )  # fmt: skip
     caller.wait()
     callee.wait()

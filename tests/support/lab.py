@@ -139,10 +139,15 @@ class Namespace:
         path = Path("/proc/sys") / key.replace(".", "/")
         self.call(lambda: path.write_text(value))
 
-    def close(self) -> None:
-        """End what runs here, then remove the namespace."""
+    def clear(self) -> None:
+        """End what runs here."""
         for process in self._processes:
             end_process(process, signal.SIGKILL)
+        self._processes.clear()
+
+    def close(self) -> None:
+        """End what runs here, then remove the namespace."""
+        self.clear()
         with contextlib.suppress(OSError):
             netns.remove(self.name)
         self._scratch.cleanup()
@@ -198,6 +203,11 @@ class Lab:
         self.public.run(
             ["nft", "-f", "-"], input=f"table inet loss {{}}\ndelete table inet loss\ntable inet loss {{ {chains} }}\n"
         )
+
+    def clear(self) -> None:
+        """End what runs on the hosts, whatever it is doing; the edge goes on."""
+        self.public.clear()
+        self.private.clear()
 
     def close(self) -> None:
         for namespace in self._namespaces.values():

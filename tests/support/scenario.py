@@ -64,7 +64,7 @@ def caller(
     namespace = border.lab.private if route.outwards else border.lab.public
     target = _written(route.edge_address)
     if not scenario.startswith("-"):
-        values = {"uri": route.uri, **(values or {})}
+        more.setdefault("dialled", route.uri)
     elif route.outwards:  # SIPp's own scenarios dial where they send to; a PBX dials the phone and sends to the SBC
         more["extra"] = ("-rsa", target)
         target = _written(route.callee_address)

@@ -26,7 +26,8 @@ class Sipp:
     """One running SIPp.
 
     `scenario` names a file of tests/scenarios/sipp without ".xml", or one that SIPp has built in: "-uac", "-uas".
-    `replace` fills the places written %name% in the file (SIPp's own keywords cannot stand in attributes).
+    `dialled` is the Request-URI of its calls. `replace` fills the places written %name% in the file (SIPp's own keywords
+    cannot stand in attributes).
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Sipp:
         calls: int = 1,
         tcp: bool = False,
         service: str = "1001",
+        dialled: str = "",
         extra: Sequence[str] = (),
         replace: Mapping[str, object] | None = None,
         timeout: float = 20.0,
@@ -53,6 +55,7 @@ class Sipp:
         options += ["-t", "t1" if tcp else "u1", "-nostdin", "-cp", str(next(_control_ports))]
         options += ["-timeout", f"{timeout:.0f}s", "-timeout_error"]
         options += ["-trace_err", "-error_file", "errors", "-trace_msg", "-message_file", "messages"]
+        options += ["-key", "dialled", dialled] if dialled else []
         command = ["sipp", *([target] if target else []), *options, *extra]
         with (self._directory / "screen").open("wb") as screen:
             self._process = namespace.popen(command, cwd=self._directory, stdout=screen, stderr=subprocess.STDOUT)
