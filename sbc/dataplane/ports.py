@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from errno import EACCES, EADDRINUSE, EMFILE, ENFILE
 from ipaddress import ip_address
 from math import gcd
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ class Pair:
         self.host = host
         self.port = port
         self.family = family_of(host)
+        socket.inet_pton(self.family, host)  # as in `Ports.bind`
         self.side: Side | None = None
         self.dropped = 0
         """Datagrams that came while idle, since the pair was last used."""
@@ -88,24 +90,20 @@ def _not_unicast(host: str) -> bool:
     return address.is_multicast or address.is_unspecified or host.startswith("0.") or host == "255.255.255.255"
 
 
-class PortRange:
+class _Candidates:
     """The even ports of one host that may be taken, in an order that an attacker cannot tell beforehand."""
 
-    def __init__(self, host: str, low: int, high: int) -> None:
+    def __init__(self, low: int, high: int) -> None:
         """`low` to `high`, both included, hold both ports of each pair. Raises ValueError if that makes no pair."""
-        if not 0 < low <= high < 65536:
-            raise ValueError(f"port range {low}-{high}")
-        family_of_host = family_of(host)
-        self.host = socket.inet_ntop(family_of_host, socket.inet_pton(family_of_host, host))
         self._first = low + low % 2
         self._size = (high + 1 - self._first) // 2
-        if self._size < 1:
+        if not 0 < low < high < 65536 or self._size < 1:
             raise ValueError(f"no port pair in {low}-{high}")
         chance = random.SystemRandom()
         self._at = chance.randrange(self._size)
         self._step = next(n for n in iter(lambda: chance.randrange(1, self._size + 1), 0) if gcd(n, self._size) == 1)
 
-    def candidates(self) -> Iterable[int]:
+    def __iter__(self) -> Iterator[int]:
         """Each port of the range once, beginning after the last one given out."""
         for _ in range(self._size):
             yield self._first + 2 * self._at
@@ -115,26 +113,41 @@ class PortRange:
 class Ports:
     """All pairs that are bound, by host and even port."""
 
-    def __init__(self, ranges: Iterable[PortRange]) -> None:
-        self._ranges: dict[str, list[PortRange]] = {}
-        for one in ranges:
-            self._ranges.setdefault(one.host, []).append(one)
+    def __init__(self, ranges: Iterable[tuple[str, int, int]]) -> None:
+        """`ranges`: host, or "*" for every host, and the lowest and highest port, both included. Raises ValueError
+        if one of them holds no pair."""
+        self._ranges = list(ranges)
+        for _, low, high in self._ranges:
+            _Candidates(low, high)
+        self._candidates: dict[str, list[_Candidates]] = {}
         self.bound: dict[Place, Pair] = {}
 
     def bind(self, host: str, count: int) -> list[Pair]:
-        """Up to `count` more pairs on `host`. Ports held by others are passed over; without descriptors, fewer come."""
+        """Up to `count` more pairs on `host`. Ports held by others are passed over; without descriptors, fewer come.
+        Raises OSError if `host` is not an address of ours."""
+        socket.inet_pton(family_of(host), host)  # a name would be looked up, and we would wait for it
         made: list[Pair] = []
         misses = 0
-        for one in self._ranges.get(host, ()):
-            for port in one.candidates():
+        candidates = self._candidates.get(host)
+        if candidates is None:
+            candidates = [_Candidates(low, high) for name, low, high in self._ranges if name in (host, "*")]
+            if candidates:
+                self._candidates[host] = candidates
+        for one in candidates:
+            for port in one:
                 if len(made) >= count or misses >= MISSES:
                     return made
                 if (host, port) in self.bound:
                     continue
                 try:
                     made.append(self._add(host, port))
-                except OSError:
-                    misses += 1
+                except OSError as error:
+                    if error.errno in (EADDRINUSE, EACCES):
+                        misses += 1
+                    elif made or error.errno in (EMFILE, ENFILE):
+                        return made
+                    else:
+                        raise
         return made
 
     def pair(self, host: str, port: int) -> tuple[Pair, bool]:

@@ -405,6 +405,8 @@ class Relay:
         self.hears: dict[int, Hear] = {}
         self.events: list[Event] = []
         self.now = 0.0
+        self.due = False
+        """Whether there is something new to wait for, so that the next wait must be reckoned anew."""
         self.garbage = 0
         """Datagrams on RTP ports that were neither RTP nor RTCP."""
         self.unsent = 0
@@ -413,10 +415,14 @@ class Relay:
     # -- commands -----------------------------------------------------------------------------------------------------
 
     def bind(self, host: str, count: int) -> None:
-        pairs = self._ports.bind(host, count)
+        """Raises OSError if `host` is not ours; that there are no ports is told all the same."""
+        pairs: list[Pair] = []
+        try:
+            pairs = self._ports.bind(host, count)
+        finally:
+            self.events.append(["p", host, [pair.port for pair in pairs]])
         for pair in pairs:
             self._watch_pair(pair)
-        self.events.append(["p", host, [pair.port for pair in pairs]])
 
     def apply(self, flow_id: str, is_rtp: bool, clock_rate: int, silence: float, sides: list[Any]) -> None:
         """Raises CommandError or OSError if a side cannot be served; the other side is served all the same."""
@@ -450,6 +456,7 @@ class Relay:
         flow.activity = flow.a.activity() + flow.b.activity()
         flow.watch = self._serial = self._serial + 1
         if flow.silence > 0:
+            self.due = True
             heappush(self._watches, (self.now + flow.silence / 8, self._serial, flow.watch, flow))
 
     def look_for_silence(self) -> float:
@@ -476,9 +483,9 @@ class Relay:
     def take(self, host: str, port: int, side: Side) -> Pair:
         """The pair for a side, bound if it is not. Raises OSError if that fails."""
         pair, fresh = self._ports.pair(host, port)
+        if pair.dropped and not fresh:
+            _drain(pair)  # somebody still sends there, and may have since we last looked
         if not pair.watched:
-            if not fresh:
-                _drain(pair)
             self._watch_pair(pair)
         pair.side = side
         hears = self.hears

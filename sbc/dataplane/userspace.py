@@ -14,7 +14,8 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -59,11 +60,11 @@ STOP_TIMEOUT = 2.0
 
 
 class PortRange(NamedTuple):
-    """UDP ports from `low` to `high`, both included, on the address `host`."""
+    """UDP ports from `low` to `high`, both included, on the address `host`, or on every one ("*")."""
 
-    host: str
     low: int
     high: int
+    host: str = "*"
 
 
 class UserspacePlane:
@@ -71,13 +72,11 @@ class UserspacePlane:
 
     treatments: frozenset[str] = frozenset()
 
-    def __init__(
-        self, reactor: Any, ranges: Sequence[PortRange], directory: str | None = None, linger: float = 10.0
-    ) -> None:
+    def __init__(self, reactor: Any, *ranges: PortRange, directory: str | None = None, linger: float = 10.0) -> None:
         """`directory` is where the control socket goes: it is made, for our user alone, and must be no one else's;
         None: a temporary one. `linger`: seconds that the worker outlives us."""
         self._reactor = reactor
-        self._ranges = tuple(ranges)
+        self._ranges = ranges
         self._directory = directory
         self._linger = linger
         self._made: str | None = None
@@ -85,7 +84,7 @@ class UserspacePlane:
         self._worker: _WorkerProcess | None = None
         self._control: _Control | None = None
         self._flows: set[FlowId] = set()
-        self._removing: set[FlowId] = set()
+        self._removing: Counter[FlowId] = Counter()  # final reports that are due; an id may be used again at once
         self._to_remove: list[FlowId] = []
         self._remove_timer: Any = None
         self._waiting: dict[FlowId, bytes] = {}
@@ -124,7 +123,7 @@ class UserspacePlane:
             return
         self._flows.remove(flow_id)
         self._waiting.pop(flow_id, None)
-        self._removing.add(flow_id)
+        self._removing[flow_id] += 1
         self._to_remove.append(flow_id)
         if self._remove_timer is None:
             self._remove_timer = self._reactor.callLater(REMOVE_DELAY, self._removals_due)
@@ -170,7 +169,7 @@ class UserspacePlane:
             self._made = self._make_directory()
         path = os.path.join(self._made, "media.sock")
         command = [sys.executable, "-m", "sbc.dataplane.worker", "--socket", path, "--linger", str(self._linger)]
-        for host, low, high in self._ranges:
+        for low, high, host in self._ranges:
             command += ["--range", host, str(low), str(high)]
         root = os.path.dirname(os.path.dirname(os.path.abspath(sbc.__file__)))
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -231,9 +230,9 @@ class UserspacePlane:
 
     def _lose(self, reason: str) -> None:
         """All flows are gone. What was being removed gets the report that it is due; the rest will be applied again."""
-        orphans, self._removing = self._removing, set()
+        orphans, self._removing = self._removing, Counter()
         self._to_remove.clear()
-        for flow_id in orphans:
+        for flow_id in orphans.elements():
             self._emit(StatsReport(flow_id, StreamStats(), StreamStats(), True))
         self._emit(PlaneLost(reason))
 
@@ -256,8 +255,7 @@ class UserspacePlane:
             self._control.send(encode_remove(flow_ids))
             return
         for flow_id in flow_ids:  # no worker: nothing was relayed
-            self._removing.discard(flow_id)
-            self._emit(StatsReport(flow_id, StreamStats(), StreamStats(), True))
+            self._event(StatsReport(flow_id, StreamStats(), StreamStats(), True))
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -276,9 +274,13 @@ class UserspacePlane:
             _log.error("media worker: {text}", text=event)
             return
         if isinstance(event, StatsReport) and event.final:
-            if event.flow_id not in self._removing:
+            due = self._removing[event.flow_id]
+            if due > 1:
+                self._removing[event.flow_id] = due - 1
+            elif due:
+                del self._removing[event.flow_id]
+            else:
                 return
-            self._removing.discard(event.flow_id)
         self._emit(event)
 
     def _emit(self, event: FlowEvent) -> None:
@@ -290,8 +292,8 @@ def _address(raw: Any) -> Address | None:
     return None if raw is None else Address(raw[0], raw[1])
 
 
-def _stats(raw: list[Any]) -> StreamStats:
-    return StreamStats(*raw[:-1], _address(raw[-1]))
+def _stats(raw: Any) -> StreamStats:
+    return StreamStats._make([*raw[:-1], _address(raw[-1])])
 
 
 _EVENTS: dict[str, Callable[..., FlowEvent | str]] = {

@@ -17,11 +17,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sbc.dataplane.ports import PortRange, Ports
+from sbc.dataplane.ports import Ports
 from sbc.dataplane.relay import Relay
 from sbc.dataplane.wire import MAX_LINE, encode
 
@@ -32,11 +32,11 @@ EVENT_PAUSE = 0.01
 """Seconds between two writes of events: they are collected, so that a busy signalling process wakes seldom."""
 BATCH = 512
 """Descriptors taken from epoll at once."""
+BUSY = 0.002
+"""Seconds between two waits, less than which packets come fast."""
 PAUSE = 0.0005
-"""Seconds waited between two looks at the sockets while packets come one by one and fast: so much delay is nothing to a
-listener, and one look for several packets is half the cost of one look for each."""
-BUSY = 0.0005
-"""Seconds between two looks, less than which is fast."""
+"""Seconds waited while they do, before the sockets are looked at again: so much delay is nothing to a listener, and one
+wake for several packets costs half of one for each."""
 
 
 class _Connection:
@@ -53,8 +53,8 @@ class _Connection:
 class Worker:
     """The process: its loop, its control connections, its end."""
 
-    def __init__(self, path: str, ranges: Sequence[PortRange], linger: float) -> None:
-        """Raises OSError if the control socket cannot be made at `path`."""
+    def __init__(self, path: str, ranges: Iterable[tuple[str, int, int]], linger: float) -> None:
+        """Raises OSError if the control socket cannot be made at `path`, ValueError for an empty range."""
         self._path = path
         self._linger = linger
         self._epoll = select.epoll()
@@ -66,18 +66,35 @@ class Worker:
         self._alone_since = time.monotonic()
         self._flushed_at = 0.0
         self._stopping = False
+        self._signals: tuple[socket.socket, ...] = ()
 
     def stop(self, *_signal: object) -> None:
         self._stopping = True
+
+    def obey_signals(self) -> None:
+        """End at SIGTERM. Python resumes a wait that a signal broke off, so the signal must make a socket readable."""
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        self._signals = (reader, writer)
+        signal.set_wakeup_fd(writer.fileno())
+        self._hear(reader, lambda now: None)
+        signal.signal(signal.SIGTERM, self.stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the whole group; signalling decides
 
     def run(self) -> None:
         """Until `stop`, or until nobody has been connected for `linger` seconds."""
         relay, hears = self.relay, self.relay.hears
         poll, clock = self._epoll.poll, time.monotonic
-        wake_at = 0.0
-        before = clock()
+        wake_at = waited_at = 0.0
         while not self._stopping:
-            ready = poll(max(0.0, wake_at - before), BATCH)
+            ready = poll(0, BATCH)
+            if not ready:  # everything has been read: now there is time to wait
+                now = clock()
+                if now - waited_at < BUSY:
+                    time.sleep(PAUSE)
+                ready = poll(max(0.0, wake_at - now), BATCH)
+                waited_at = clock()
             now = relay.now = clock()
             for descriptor, _ in ready:
                 hear = hears.get(descriptor)  # None: closed by an earlier one of this batch
@@ -86,15 +103,13 @@ class Worker:
                         hear(now)
                     except Exception as error:  # a packet must never end the process
                         self._complain(error)
-            if now >= wake_at or relay.events:
+            if now >= wake_at or relay.events or relay.due:
                 wake_at = self._look_around(now)
-            if len(ready) < 8 and now - before < BUSY and ready:
-                time.sleep(PAUSE)
-            before = now
         self._end()
 
     def _look_around(self, now: float) -> float:
         """Do what is due; gives the time at which the next thing is."""
+        self.relay.due = False
         wake_at = self.relay.look_for_silence()
         if self.relay.events:
             if now - self._flushed_at < EVENT_PAUSE:
@@ -200,6 +215,7 @@ class Worker:
         connection.sock.close()
         if not self._connections:
             self._alone_since = time.monotonic()
+            self.relay.due = True
 
     def _end(self) -> None:
         with suppress(OSError):
@@ -230,7 +246,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sbc.dataplane.worker", description=__doc__)
     parser.add_argument("--socket", required=True, help="where to listen for control, in a directory of mode 0700")
     parser.add_argument(
-        "--range", nargs=3, action="append", default=[], metavar=("HOST", "LOW", "HIGH"), help="ports that may be taken"
+        "--range",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("HOST", "LOW", "HIGH"),
+        help="ports that may be taken; HOST * is any",
     )
     parser.add_argument(
         "--linger", type=float, default=10.0, help="seconds without a connection until the process ends"
@@ -241,13 +262,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     try:
-        ranges = [PortRange(host, int(low), int(high)) for host, low, high in arguments.range]
+        ranges = [(host, int(low), int(high)) for host, low, high in arguments.range]
         worker = Worker(arguments.socket, ranges, arguments.linger)
     except (OSError, ValueError) as error:
         print(f"worker: {error}", file=sys.stderr)
         return 1
-    signal.signal(signal.SIGTERM, worker.stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C goes to the whole group; signalling decides
+    worker.obey_signals()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     print("ready", flush=True)

@@ -1,0 +1,170 @@
+"""Planes to test: a `DataPlane` with what is needed to start it, to wait for its events, and to end it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.process import reapAllProcesses
+
+from sbc.dataplane import MemoryPlane, PortRange, UserspacePlane
+from sbc.media.flow import DataPlane, Flow, FlowEvent, FlowSide, Latching
+from sbc.sip import Address
+
+WIDTH = 600
+"""Ports of each plane; those that live at the same time have ranges of their own."""
+_lows = itertools.cycle(range(23610, 23610 + 6 * WIDTH, WIDTH))
+HOSTS = ("127.0.0.1", "::1")
+
+E = TypeVar("E")
+
+
+class PlaneUnderTest:
+    """A plane, its events so far, and time for it to act."""
+
+    moves_packets = False
+
+    def __init__(self, plane: DataPlane, low: int) -> None:
+        self.plane = plane
+        self.low = low
+        self.high = low + WIDTH - 1
+        self.events: list[FlowEvent] = []
+        plane.subscribe(self.events.append)
+
+    def run(self, seconds: float) -> None:
+        """Let it work for so long."""
+
+    def wait(self, kind: type[E], matches: Callable[[E], bool] = lambda event: True, timeout: float = 5.0) -> E:
+        """The first event of that kind that matches, past or to come."""
+        deadline = time.monotonic() + timeout
+        while True:
+            for event in self.events:
+                if isinstance(event, kind) and matches(event):
+                    return event
+            assert time.monotonic() < deadline, f"no {kind.__name__} among {self.events}"
+            self.run(0.02)
+
+    def all(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def crash(self) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        pass
+
+
+class MemoryUnderTest(PlaneUnderTest):
+    plane: MemoryPlane
+
+    def __init__(self) -> None:
+        low = next(_lows)
+        super().__init__(MemoryPlane(dict.fromkeys(HOSTS, (low, low + WIDTH - 1))), low)
+
+    def crash(self) -> None:
+        self.plane.lose("as the test wants it")
+
+
+class UserspaceUnderTest(PlaneUnderTest):
+    """The real thing, on a reactor of its own that runs while the test waits."""
+
+    moves_packets = True
+    plane: UserspacePlane
+
+    def __init__(self, **options: Any) -> None:
+        self.reactor: Any = EPollReactor()
+        low = next(_lows)
+        super().__init__(UserspacePlane(self.reactor, PortRange(low, low + WIDTH - 1), **options), low)
+        self.connected = False
+        self.plane.start().addCallback(self._connected)
+        self.until(lambda: self.connected)
+
+    def _connected(self, _: object) -> None:
+        self.connected = True
+
+    def run(self, seconds: float) -> None:
+        self.reactor.iterate(seconds)
+        reapAllProcesses()  # no signal handler is installed for this reactor
+
+    def until(self, done: Callable[[], object], timeout: float = 5.0) -> None:
+        deadline = time.monotonic() + timeout
+        while not done():
+            assert time.monotonic() < deadline, "it takes too long"
+            self.run(0.01)
+
+    @property
+    def pid(self) -> int:
+        worker = self.plane._worker
+        assert worker is not None
+        assert worker.transport is not None
+        return int(worker.transport.pid)
+
+    def crash(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        ended: list[object] = []
+        self.plane.stop().addCallback(ended.append)
+        self.until(lambda: ended)
+        for reader in self.reactor.removeAll():
+            reader.connectionLost(None)
+        self.reactor._poller.close()
+
+
+class Phone:
+    """A peer's socket."""
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind((host, port))
+        self.address = Address(*self.sock.getsockname()[:2])
+
+    def send(self, to: Address, datagram: bytes) -> None:
+        self.sock.sendto(datagram, to)
+
+    def receive(self, timeout: float = 2.0) -> tuple[bytes, Address]:
+        """Raises TimeoutError if nothing comes."""
+        self.sock.settimeout(timeout)
+        datagram, source = self.sock.recvfrom(65536)
+        return datagram, Address(*source[:2])
+
+    def hears_nothing(self, seconds: float = 0.15) -> bool:
+        try:
+            self.receive(seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+def rtp(sequence: int = 1, timestamp: int | None = None, ssrc: int = 0x5BC, payload: bytes = b"s" * 160) -> bytes:
+    stamp = sequence * 160 if timestamp is None else timestamp
+    return struct.pack("!BBHII", 0x80, 0, sequence & 0xFFFF, stamp & 0xFFFFFFFF, ssrc) + payload
+
+
+def side(local: Address, remote: Address | None, **changes: Any) -> FlowSide:
+    """A side as signalling mostly leaves it: RTCP beside RTP, only the SDP's host may send, nothing hidden."""
+    usual = FlowSide(
+        local=local,
+        remote=remote,
+        remote_rtcp=None if remote is None else Address(remote.host, remote.port + 1),
+        rtcp_mux=False,
+        signalling=None,
+        latching=Latching.SIGNALLING,
+        generation=1,
+        cname="",
+    )
+    return usual._replace(**changes)
+
+
+def flow(flow_id: str, a: FlowSide, b: FlowSide, **changes: Any) -> Flow:
+    return Flow(flow_id, "rtp", 8000, a, b, 0.0)._replace(**changes)
