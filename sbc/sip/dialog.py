@@ -38,7 +38,7 @@ class Dialog:
         """The dialog that our response to `request` with this To tag makes (12.1.1), early until `confirmed` is set.
 
         Without a Contact the remote target is the URI of From. Raises RemoteProtocolError if From, To, Contact,
-        Record-Route, Call-ID or CSeq is malformed.
+        Record-Route, Call-ID or CSeq is malformed; an INVITE that `SipStack` delivers has been looked at for that.
         """
         remote = request.from_
         return cls(
@@ -56,19 +56,23 @@ class Dialog:
     def as_uac(cls, request: Request, response: Response) -> Dialog:
         """The dialog that `response` to our `request` makes (12.1.2), confirmed if it is a 2xx.
 
-        Without a Contact the remote target is the Request-URI. Raises RemoteProtocolError if the response's To, Contact
-        or Record-Route is malformed.
+        Without a Contact that can be read the remote target is the Request-URI, and a Record-Route that cannot be read
+        is none: a 2xx has to be acknowledged in any case. Raises RemoteProtocolError if the response's To is malformed.
         """
         local = request.from_
         remote = response.to
+        try:
+            target, routes = _target(response), _record_route(response)
+        except RemoteProtocolError:
+            target, routes = None, ()
         return cls(
             call_id=request.call_id,
             local_tag=local.tag or "",
             remote_tag=remote.tag or "",
             local=_without_parameters(local),
             remote=_without_parameters(remote),
-            remote_target=_target(response) or request.uri,
-            route_set=_record_route(response)[::-1],
+            remote_target=target or request.uri,
+            route_set=routes[::-1],
             local_cseq=request.cseq.number,
             confirmed=200 <= response.status < 300,
         )
@@ -130,6 +134,13 @@ class Dialog:
         return parse_name_address(self.route_set[0]).uri_text if self.route_set else self.remote_target
 
 
+def check_dialog(request: Request) -> None:
+    """Raises RemoteProtocolError if `Dialog.as_uas` would."""
+    _ = (request.call_id, request.to, request.cseq, _record_route(request))
+    if _target(request) is None:
+        _as_request_uri(request.from_.uri_text)
+
+
 def _without_parameters(address: NameAddress) -> str:
     return f"{address.display_name} <{address.uri_text}>" if address.display_name else f"<{address.uri_text}>"
 
@@ -142,7 +153,9 @@ def _target(message: Request | Response) -> str | None:
 
 
 def _record_route(message: Request | Response) -> tuple[str, ...]:
-    values = tuple(message.headers.values("Record-Route"))
+    if "record-route" not in message.headers:
+        return ()
+    values = tuple(message.headers.values("record-route"))
     for value in values:
         _ = parse_name_address(value).uri
     return values

@@ -9,7 +9,8 @@ from math import inf
 
 from sbc.sip.deadlines import Deadlines
 from sbc.sip.derived import cancel_request, checked_values
-from sbc.sip.errors import RemoteProtocolError, SipError
+from sbc.sip.dialog import check_dialog
+from sbc.sip.errors import LocalProtocolError, RemoteProtocolError, SipError
 from sbc.sip.grammar import bracketed
 from sbc.sip.header_values import Via, parse_name_address, parse_via
 from sbc.sip.machines import advance, start
@@ -97,12 +98,15 @@ class SipStack:
                 return []
             if data[0] < 4 and data[4:8] == _STUN_COOKIE:
                 return [Refused(packet, "STUN at a SIP port")]
+        message: Request | Response | None = None
         try:
             message = parse(data, self._limits)
             if isinstance(message, Response):
                 return self._receive_response(message, packet, now)
             return self._receive_request(message, packet, now)
         except RemoteProtocolError as error:
+            if error.request is None and isinstance(message, Request):
+                error.request = message
             return self._refuse(packet, error)
 
     def _receive_response(self, response: Response, packet: Packet, now: float) -> list[Effect]:
@@ -140,6 +144,8 @@ class SipStack:
             _ = (request.from_, request.call_id)
         else:
             request.check()  # the transaction user relies on it
+            if method == "INVITE":
+                check_dialog(request)
         note_source(request, via, packet.hop.remote)
         if method == "CANCEL":
             target = self._servers.get(server_key(request, via, zone, "INVITE", to_tag))
@@ -383,7 +389,9 @@ class SipStack:
         """The request as bytes with our Via on top, and the hop that it suits."""
         data = request.to_bytes()
         end = data.index(b"\r\n") + 2
-        sent_by = self._sent_by[hop.zone, hop.transport, hop.local]
+        sent_by = self._sent_by.get((hop.zone, hop.transport, hop.local))
+        if sent_by is None:
+            raise LocalProtocolError(f"no socket of ours: {hop.transport} {hop.local} in zone {hop.zone}")
         rport = ";rport" if hop.transport == "UDP" else ""
         via = f"Via: SIP/2.0/{hop.transport} {sent_by};branch={branch}{rport}\r\n"
         if alternative is not None and hop.transport == "UDP" and len(data) + len(via) > self._path_safe_size:

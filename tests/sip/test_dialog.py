@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sbc.sip import Dialog, RemoteProtocolError, Request, Response, make_response, parse
+from sbc.sip.dialog import check_dialog
 from tests.support.sip_stack import LIMITS, request_bytes
 
 RECORD_ROUTE = "Record-Route: <sip:p2.example;lr>, <sip:p1.example;lr>\r\n"
@@ -146,6 +147,31 @@ def test_no_dialog_is_made_from_a_malformed_header(name: str) -> None:
     request.headers.set(name, "<sip:a b>")
     with pytest.raises(RemoteProtocolError):
         Dialog.as_uas(request, "t")
+
+
+def test_a_response_always_makes_a_dialog_since_a_2xx_has_to_be_acknowledged() -> None:
+    response = answer(200, "t", ("Contact", "<sip:>"), ("Record-Route", "<sip:p1.example;lr>"))
+    dialog = Dialog.as_uac(received(), response)
+    assert (dialog.remote_target, dialog.route_set) == ("sip:bob@sbc.example.com", ())
+
+
+@pytest.mark.parametrize("name", ["Contact", "Record-Route"])
+def test_an_address_whose_uri_is_malformed_makes_no_dialog(name: str) -> None:
+    request = received()
+    request.headers.set(name, "<sip:>")
+    with pytest.raises(RemoteProtocolError):
+        Dialog.as_uas(request, "t")
+    with pytest.raises(RemoteProtocolError):
+        check_dialog(request)
+
+
+def test_a_malformed_from_matters_only_without_a_contact() -> None:
+    request = received()
+    request.headers.set("From", "<sip:>;tag=x")
+    check_dialog(request)
+    request.headers.remove("Contact")
+    with pytest.raises(RemoteProtocolError):
+        check_dialog(request)
 
 
 def parse_request(method: str, cseq: int) -> Request:

@@ -283,6 +283,7 @@ def test_what_is_not_sip_is_refused_without_an_answer(data: bytes) -> None:
         ((b"Content-Length: 0", b"Content-Length: -1"), 400),
         ((b"From: Alice <sip:alice@example.com>", b"From: <sip:alice"), 400),
         ((b"Contact: <sip:alice", b"Contact: <sip:a b"), 400),
+        ((b"Contact: <sip:alice@10.9.9.9:5062>", b"Contact: <sip:>"), 400),
         ((b"sip:bob@sbc.example.com", b"sip:" + 3000 * b"b"), 414),
     ],
 )
@@ -376,6 +377,11 @@ def test_a_request_goes_out_with_our_via_on_top_and_stays_as_it_was() -> None:
     assert (transaction, transmit.transaction) == ("z9hG4bKours", "z9hG4bKours")
     assert (transmit.hop, transmit.label) == (UDP, "the call")
     assert made.to_bytes() == before
+
+
+def test_a_request_from_a_socket_that_is_not_ours_is_a_fault_of_the_transaction_user() -> None:
+    with pytest.raises(LocalProtocolError):
+        new_stack().send_request(request(), UDP._replace(zone="nowhere"), 0.0)
 
 
 def test_branches_are_our_own_and_never_the_same() -> None:
