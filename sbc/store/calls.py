@@ -151,7 +151,7 @@ class CallStore:
 
     def _note_drops(self, record: CallRecord, offset: float) -> None:
         count = self._dropped.pop(record.call, 0)
-        if count:
+        if count and self.waiting + ENTRY_COST <= self._settings.spool:
             reason = f"{count} entries of this call were dropped: the disk was too slow"
             note = Decided(record.call, record.ended or record.started, "record", "store", "dropped", reason)
             self._put += ENTRY_COST

@@ -38,7 +38,7 @@ class Retention:
         if self._max_size and not deleted and (pages - free) * page_size > self._max_size:
             deleted = self._delete(connection, now)
         if free > max(_PAGES_AT_ONCE, pages // 8):
-            connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+            connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")  # execute() would do one page
         elif not deleted:
             self._next = now + _PERIOD
         return deleted

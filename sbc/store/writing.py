@@ -109,6 +109,7 @@ class CallWriter:
         try:
             self._commit(self._held)
         except UnicodeEncodeError:
+            self.connection.rollback()
             self._held = _Rows(*([_clean(row) for row in rows] for rows in self._held))
             return self.retry()
         except sqlite3.OperationalError as error:  # locked, full, I/O error: may pass
@@ -189,7 +190,7 @@ class CallWriter:
         for call, trail in trails.items():
             known = self._open.get(call) or self._find(call, None)
             if known is None:
-                self.lost_entries += len(trail)
+                self.lost_entries += len(trail) // 3
             elif known.segment < SEGMENTS:
                 self._add_segment(rows, known, trail)
         for call, (record, offset) in records.items():
