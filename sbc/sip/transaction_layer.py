@@ -10,7 +10,7 @@ from math import inf
 from sbc.sip.deadlines import Deadlines
 from sbc.sip.derived import cancel_request, checked_values
 from sbc.sip.dialog import check_dialog
-from sbc.sip.errors import LocalProtocolError, RemoteProtocolError, SipError
+from sbc.sip.errors import LocalProtocolError, RemoteProtocolError
 from sbc.sip.grammar import bracketed
 from sbc.sip.header_values import Via, parse_name_address, parse_via
 from sbc.sip.machines import advance, start
@@ -152,14 +152,14 @@ class SipStack:
             return self._receive_cancel(request, via, key, target, packet, now)
         load = len(self._clients) + len(self._servers)
         if load >= self._max_transactions and (not to_tag or load >= self._max_with_dialogs):
-            return self._answer(packet, request, via, 503, headers=(_RETRY_AFTER,))
+            return self._answer(request, response_hop(packet.hop, via), 503, headers=(_RETRY_AFTER,))
         merge_key = ""
         if not to_tag:
             # 8.2.2.2: "the From tag, Call-ID, and CSeq exactly match those associated with an ongoing transaction, but
             # the request does not match that transaction"
             merge_key = f"{request.from_.tag} {request.call_id} {request.cseq}"
             if merge_key in self._unanswered:
-                return self._answer(packet, request, via, 482)
+                return self._answer(request, response_hop(packet.hop, via), 482)
         if self._open_server(request, via, key, packet.hop, merge_key) is None:
             return [Refused(packet, "source that cannot be answered")]
         return [Deliver(RequestReceived(request, key, packet))]
@@ -183,7 +183,7 @@ class SipStack:
     ) -> list[Effect]:
         """9.2. There is at most one transaction of CANCEL for each of INVITE, so this is bounded without a limit."""
         if target is None:
-            return self._answer(packet, request, via, 481)
+            return self._answer(request, response_hop(packet.hop, via), 481)
         transaction = self._open_server(request, via, key, packet.hop, "")
         if transaction is None:
             return [Refused(packet, "source that cannot be answered")]
@@ -224,27 +224,26 @@ class SipStack:
         request = error.request
         if request is None or request.method == "ACK":
             return effects
+        hop = packet.hop
         try:
             via = request.via
-            note_source(request, via, packet.hop.remote)
-            # 21.4.1: "The Reason-Phrase SHOULD identify the syntax problem in more detail"
-            reason = error.reason if error.status_hint == 400 else None
-            effects += self._answer(packet, request, via, error.status_hint, reason)
-        except SipError:
-            pass
-        return effects
+            note_source(request, via, hop.remote)
+            hop = response_hop(hop, via)
+        except RemoteProtocolError:
+            pass  # what its Via does not tell, the packet does: it is answered to where it came from
+        # 21.4.1: "The Reason-Phrase SHOULD identify the syntax problem in more detail"
+        reason = error.reason if error.status_hint == 400 else None
+        return effects + self._answer(request, hop, error.status_hint, reason)
 
     def _answer(
         self,
-        packet: Packet,
         request: Request,
-        via: Via,
+        hop: Hop,
         status: int,
         reason: str | None = None,
         headers: Iterable[tuple[str, str]] = (),
     ) -> list[Effect]:
         """A final response that nothing is remembered of (8.2.7)."""
-        hop = response_hop(packet.hop, via)
         if not is_unicast(hop.remote):
             return []
         response = make_response(request, status, reason, self._stateless_tag(request), headers)

@@ -298,6 +298,13 @@ def test_a_faulty_request_is_answered_without_state(fault: tuple[bytes, bytes], 
     assert is_empty(stack)
 
 
+def test_a_request_whose_via_cannot_be_read_is_answered_to_where_it_came_from() -> None:
+    packet = Packet(request_bytes(parameters=";;,;,,"), UDP)
+    (transmit,) = sent(new_stack().receive(packet, 0.0))
+    assert transmit.data.startswith(b"SIP/2.0 400 ")
+    assert transmit.hop == UDP
+
+
 def test_a_faulty_ack_and_a_faulty_response_are_never_answered() -> None:
     for data in (
         request_bytes("ACK").replace(b"Content-Length: 0", b"Content-Length: -1"),
