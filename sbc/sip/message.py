@@ -261,6 +261,8 @@ class Message:
         """The whole message. Content-Length says what the body is, whatever stood there."""
         if "\r" in start_line or "\n" in start_line or "\0" in start_line:
             raise LocalProtocolError("control character in the start line")
+        if not start_line.isascii():
+            check_encodable(start_line)
         keys, lines, length = self.headers._keys, self.headers._lines, str(len(self.body))
         if "content-length" in keys:
             at = keys.index("content-length")
@@ -363,8 +365,8 @@ def make_response(
 ) -> Response:
     """The response to `request` that 8.2.6 describes: its Via, From, To, Call-ID and CSeq, and for 100 its Timestamp.
 
-    `to_tag` is added to a To that has no tag. Serves faulty requests too: what they lack, the response lacks, and of what they
-    repeat it has the first.
+    `to_tag` is added to a To that has no tag. Serves faulty requests too: what they lack, the response lacks, and of
+    what they repeat it has the first.
     """
     keys: list[str] = []
     lines: list[str] = []

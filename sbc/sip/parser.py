@@ -128,9 +128,11 @@ def _unended(data: bytes, limits: Limits) -> RemoteProtocolError:
     """What is wrong with a message that has no empty line: a stream's framer hands on such when it lost its way."""
     for written in _stream_length.findall(data.lower()):
         try:
-            _content_length(written.decode("latin-1").strip(" \t\r\n"), limits)
+            length = _content_length(written.decode("latin-1").strip(" \t\r\n"), limits)
         except RemoteProtocolError as fault:
             return fault
+        if len(data) + len(_HEAD_END) + length > limits.max_message:
+            return RemoteProtocolError(413, "Content-Length beyond the limit")
     return RemoteProtocolError(400, "no empty line after the headers")
 
 

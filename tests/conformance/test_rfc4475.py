@@ -1,7 +1,7 @@
 """RFC 4475, every message, as far as the parser and `Request.check` decide: see data/README.md for the corpus.
 
-What a message may not do further up (416, 420, 483, a response that is not for us) is decided by the rooms that know; here
-it is shown that they are given what they decide by.
+What a message may not do further up (416, 420, 483, a response that is not for us) is decided by the rooms that know;
+here it is shown that they are given what they decide by.
 """
 
 from __future__ import annotations
