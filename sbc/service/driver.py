@@ -38,6 +38,7 @@ from sbc.b2bua import (
     Zone,
 )
 from sbc.media import DataPlane, FlowEvent, PortsReady
+from sbc.service.log import WRITTEN
 from sbc.sip import (
     Absorbed,
     Deliver,
@@ -401,27 +402,15 @@ class Driver:
         record = command.record
         self._recorder.opened(record, self._to_wall)
         leg = record.a or LegRecord("")
-        log.info(
-            "call from {caller} to {callee}, zone {zone} ({remote})",
-            call=record.call,
-            caller=leg.from_uri,
-            callee=leg.request_uri,
-            zone=leg.zone,
-            remote=leg.remote,
-        )
+        text = f"call from {leg.from_uri} to {leg.request_uri}, zone {leg.zone} ({leg.remote})"
+        log.info(WRITTEN, text=text, call=record.call)
 
     def _ended(self, command: CallEnded, now: float) -> None:
         record = command.record
         self._recorder.ended(record, self._to_wall)
         talked = (record.ended or now) - record.answered if record.answered is not None else 0.0
-        log.info(
-            "call ended by {by}: {cause}, status {status}, {talked:.1f} s",
-            call=record.call,
-            by=record.ended_by,
-            cause=record.cause,
-            status=record.status,
-            talked=talked,
-        )
+        text = f"call ended by {record.ended_by}: {record.cause}, status {record.status}, {talked:.1f} s"
+        log.info(WRITTEN, text=text, call=record.call)
 
 
 def sip_call_id(data: bytes) -> str:

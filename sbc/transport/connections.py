@@ -73,6 +73,7 @@ class Connections:
         self._per_source: dict[str, int] = {}
         self._ports: list[IListeningPort] = []
         self._checking: Any = None
+        self._last_call: Any = None
         self._closing: Deferred[None] | None = None
         self.refused = 0
         """Streams not accepted, or not opened, because there were too many."""
@@ -107,12 +108,13 @@ class Connections:
         if self._streams:
             self._closing = Deferred()
             stopping.append(self._closing)
-            self._reactor.callLater(CLOSING_TIME, self._abort_all)
+            self._last_call = self._reactor.callLater(CLOSING_TIME, self._abort_all)
             for stream in list(self._streams.values()):
                 stream.finish("shutting down")
         return DeferredList([each or succeed(None) for each in stopping]).addCallback(lambda _: None)
 
     def _abort_all(self) -> None:
+        self._last_call = None
         for stream in list(self._streams.values()):
             stream.abort("shutting down")
 
@@ -182,6 +184,9 @@ class Connections:
         if self._checking is not None:
             self._checking.cancel()
             self._checking = None
+        if self._last_call is not None:
+            self._last_call.cancel()
+            self._last_call = None
         if self._closing is not None and not self._closing.called:
             self._closing.callback(None)
 

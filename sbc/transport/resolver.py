@@ -81,8 +81,8 @@ class Resolver:
         self._name_servers = NameServers(self._settings.servers, ())
 
     def resolve(self, query: Resolve, zone: Zone) -> Deferred[tuple[Hop, ...]]:
-        """Hops out of `zone`, best first: for each address one over each of the query's transports, in their order, that
-        the zone has a listener for; addresses of the family of the zone's first such listener come first.
+        """Hops out of `zone`, best first: for each address one over each of the query's transports that the zone has a
+        listener for, in the query's order; addresses of the family of the zone's first such listener come first.
 
         Fails with ResolveError only.
         """
