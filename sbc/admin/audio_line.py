@@ -57,7 +57,8 @@ class AudioLine:
     """PCMU both ways. `frequency` is what it plays; None: it echoes. `source` describes it in RTCP (RFC 3550 section
     6.5).
 
-    `tap`, if given, is shown every datagram that comes. Raises OSError or CannotListenError when there is no free pair of ports.
+    `tap`, if given, is shown every datagram that comes. Raises OSError or CannotListenError when there is no free
+    pair of ports.
     """
 
     def __init__(

@@ -100,16 +100,15 @@ def _side(call: Facts, message: Facts, head: str) -> int:
 
 
 def _label(text: str, head: str) -> str:
-    """The first line, shortened: "INVITE sip:100@host SDP", "180 Ringing"; the method of a response's CSeq where it is
-    not INVITE."""
+    """The first line, shortened: "INVITE (SDP) sip:100@host", "180 Ringing"; with the method of a response's
+    CSeq where it is not INVITE."""
     first = head.partition("\r\n")[0]
-    body = " SDP" if "\r\n\r\n" in text and "\r\nm=" in text else ""
+    body = " (SDP)" if "\r\n\r\n" in text and "\nm=" in text else ""
     if first.startswith("SIP/2.0 "):
         method = _header_value(head, "cseq", "cseq").rpartition(" ")[2]
         return first[8:].strip() + ("" if method in ("INVITE", "") else f" ({method})") + body
     method, _, rest = first.partition(" ")
-    uri = rest.rpartition(" ")[0]
-    return f"{method} {uri}" + body if method == "INVITE" else method + body
+    return f"{method}{body}" + (f" {rest.rpartition(' ')[0]}" if method == "INVITE" else "")
 
 
 def _header_value(head: str, name: str, compact: str) -> str:
