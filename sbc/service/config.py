@@ -183,5 +183,5 @@ def _settings(config: Config, value: Any, path: KeyPath) -> Iterator[Setting]:
     elif path in config.findings.positions:
         name = config.file if config.embedded else Path(config.file).name
         yield Setting(key_text(path), value, f"{name}:{config.findings.positions[path]}")
-    else:
+    elif value is not None:  # None: a condition that is not made
         yield Setting(key_text(path), value, "default")

@@ -29,7 +29,8 @@ def route_zones(document: models.Document, network: Network, findings: Findings,
             if route.zone is not None:
                 findings.fault(at, "has no effect: a peer's zone stands with the peer, and there is no URI in to")
         elif route.zone is None:
-            origin = document.peers[route.from_].zone if route.from_ in document.peers else route.from_
+            peer = network.peers.get(route.from_ or "")
+            origin = peer.zone if peer is not None else route.from_
             others = [name for name in network.zones if name != origin]
             if origin in network.zones and len(others) == 1:
                 findings.infer(at, others[0], f"the only zone beside {origin}")

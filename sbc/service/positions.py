@@ -47,7 +47,7 @@ class _Document:
             start = self._at
             if self._text.startswith("[[", start):
                 self._at += 2
-                array = self._inside_arrays(self._key())
+                array = self._inside_arrays(self._key(), start)
                 index = self._lengths[array] = self._lengths.get(array, -1) + 1
                 table = (*array, index)
                 self._note(array, start)
@@ -55,7 +55,7 @@ class _Document:
                 self._at = self._text.index("]]", self._at) + 2
             elif self._text[start] == "[":
                 self._at += 1
-                table = self._inside_arrays(self._key())
+                table = self._inside_arrays(self._key(), start)
                 self.found[table] = self._line(start)
                 self._at = self._text.index("]", self._at) + 1
             else:
@@ -85,11 +85,13 @@ class _Document:
                 return parts
             self._at += 1
 
-    def _inside_arrays(self, parts: list[str]) -> KeyPath:
+    def _inside_arrays(self, parts: list[str], start: int) -> KeyPath:
         """A header's key names the last element of each array of tables on its way."""
         path: KeyPath = ()
         for number, part in enumerate(parts, 1):
             path = (*path, part)
+            if number < len(parts):
+                self._note(path, start)
             if number < len(parts) and path in self._lengths:
                 path = (*path, self._lengths[path])
         return path

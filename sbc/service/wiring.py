@@ -12,7 +12,7 @@ from sbc.policy import AdmissionSettings, RouteRule, build_chain
 from sbc.service.config import Config
 from sbc.service.values import port_range
 from sbc.sip import Address, Limits, SipStack, Timers, Tokens
-from sbc.store import CallStore, StoreSettings
+from sbc.store import CallStore, StoreError, StoreSettings
 from sbc.transport import Resolver, Transports, TransportSettings
 
 
@@ -135,10 +135,16 @@ def transport_settings(config: Config) -> TransportSettings:
     )
 
 
-def call_store(config: Config) -> CallStore:
+def store_settings(config: Config) -> StoreSettings:
     records = config.document.records
-    settings = StoreSettings(
-        messages=records.messages, keep=records.keep, max_size=records.max_size, spool=records.spool
-    )
-    config.database.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    return CallStore(config.database, settings)
+    return StoreSettings(messages=records.messages, keep=records.keep, max_size=records.max_size, spool=records.spool)
+
+
+def call_store(config: Config) -> CallStore:
+    """Opens the record of calls. Raises StoreError."""
+    folder = config.database.parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror}; see service.state_directory") from error
+    return CallStore(config.database, store_settings(config))

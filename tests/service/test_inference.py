@@ -1,0 +1,191 @@
+"""What is found out: addresses of interfaces, zones of peers and targets, what a zone's name says."""
+
+from __future__ import annotations
+
+import pytest
+
+from sbc.b2bua import Listener
+from sbc.media import MediaAddress
+from sbc.service.config import Config, ConfigError, effective, parse
+from sbc.sip import Address
+from tests.support.machine import EDGE, FakeMachine
+
+BOTH = '[zones.public]\naddress = "203.0.113.10"\n[zones.private]\naddress = "10.0.0.1"\n'
+
+
+def config(text: str, machine: FakeMachine = EDGE) -> Config:
+    return parse(text, "t.toml", machine)
+
+
+def faults(text: str, machine: FakeMachine = EDGE) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        config(text, machine)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def origin(text: str, key: str, machine: FakeMachine = EDGE) -> str:
+    (found,) = [setting.origin for setting in effective(config(text, machine)) if setting.key == key]
+    return found
+
+
+def test_the_zone_named_public_is_open_and_others_are_hidden() -> None:
+    zones = config(BOTH).network.zones
+    assert [(z.name, z.open, z.hidden) for z in zones.values()] == [("public", True, False), ("private", False, True)]
+    assert origin(BOTH, "zones.private.hidden") == "inferred: the zone is not named 'public'"
+
+
+def test_what_a_zone_says_of_itself_counts() -> None:
+    zone = config('[zones.public]\naddress = "203.0.113.10"\nopen = false\nhidden = true\n').network.zones["public"]
+    assert (zone.open, zone.hidden) == (False, True)
+
+
+def test_each_address_gets_a_listener_for_each_transport() -> None:
+    text = '[zones.public]\naddress = ["203.0.113.10", "[2001:db8::10]:5080"]\nport = 5070\ntransports = "tcp"\n'
+    v4, v6 = Address("203.0.113.10", 5070), Address("2001:db8::10", 5080)
+    assert config(text).network.zones["public"].listeners == (Listener("TCP", v4, v4), Listener("TCP", v6, v6))
+
+
+def test_an_interface_stands_for_its_addresses() -> None:
+    text = '[zones.public]\naddress = "eth0"\n'
+    zone = config(text).network.zones["public"]
+    assert {listener.local.host for listener in zone.listeners} == {"203.0.113.10", "2001:db8::10"}
+    assert (zone.media_v4, zone.media_v6) == (
+        MediaAddress("203.0.113.10", "203.0.113.10"),
+        MediaAddress("2001:db8::10", "2001:db8::10"),
+    )
+    assert origin(text, "zones.public.address") == "inferred: addresses of eth0"
+
+
+def test_an_unknown_interface_is_a_fault_with_a_suggestion() -> None:
+    (fault,) = faults('[zones.public]\naddress = "eht0"\n')
+    assert fault == (
+        "t.toml:2: zones.public.address: neither an IP address nor an interface with one: 'eht0'; did you mean 'eth0'?"
+    )
+
+
+def test_an_address_that_cannot_be_told_to_others_is_a_fault() -> None:
+    for address in ("0.0.0.0", "::", "224.0.0.1"):
+        (fault,) = faults(f'[zones.public]\naddress = "{address}"\n')
+        assert "no address that others can be told" in fault
+
+
+def test_an_address_that_is_not_on_this_machine_is_a_warning_only() -> None:
+    (warning,) = config('[zones.public]\naddress = "203.0.113.99"\n').warnings
+    assert "203.0.113.99 is no address of this machine (it has 10.0.0.1, 127.0.0.1, 203.0.113.10" in str(warning)
+    assert config('[zones.public]\naddress = "127.0.0.9"\n').warnings == [], "all of 127.0.0.0/8 can be used"
+    assert config('[zones.public]\naddress = "203.0.113.99"\n', FakeMachine()).warnings == [], "nothing is known"
+
+
+# -- 1:1 NAT ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_advertised_address_is_said_in_sip_and_sdp() -> None:
+    zone = config('[zones.public]\naddress = "203.0.113.10"\nadvertise = "198.51.100.7"\n').network.zones["public"]
+    assert {listener.advertised for listener in zone.listeners} == {Address("198.51.100.7", 5060)}
+    assert {listener.local for listener in zone.listeners} == {Address("203.0.113.10", 5060)}
+    assert zone.media_v4 == MediaAddress("203.0.113.10", "198.51.100.7")
+
+
+def test_each_of_several_addresses_can_be_advertised() -> None:
+    text = '[zones.public]\naddress = ["203.0.113.10", "10.0.0.1:5080"]\nadvertise = { "10.0.0.1" = "198.51.100.8" }\n'
+    zone = config(text).network.zones["public"]
+    said = {listener.local.host: listener.advertised for listener in zone.listeners}
+    assert said == {"203.0.113.10": Address("203.0.113.10", 5060), "10.0.0.1": Address("198.51.100.8", 5080)}
+
+
+def test_media_can_have_addresses_of_their_own() -> None:
+    text = '[zones.public]\naddress = "203.0.113.10"\nadvertise = "198.51.100.7"\nmedia_address = "10.0.0.1"\n'
+    assert config(text).network.zones["public"].media_v4 == MediaAddress("10.0.0.1", "10.0.0.1")
+    text += 'media_advertise = "198.51.100.9"\n'
+    assert config(text).network.zones["public"].media_v4 == MediaAddress("10.0.0.1", "198.51.100.9")
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('advertise = "2001:db8::1"', "the zone has none"),
+        ('advertise = { "1.2.3.4" = "198.51.100.7" }', "no address of the zone"),
+        ('advertise = { "203.0.113.10" = "2001:db8::1" }', "different families"),
+        ('media_address = "2001:db8::10"', "no IPv4 address, although the zone speaks SIP over IPv4"),
+        ('media_address = ["203.0.113.10", "203.0.113.11"]', "one IPv4 and one IPv6 address at most"),
+    ],
+)
+def test_advertised_and_media_addresses_must_fit(line: str, why: str) -> None:
+    assert why in " ".join(faults(f'[zones.public]\naddress = "203.0.113.10"\n{line}\n'))
+
+
+def test_one_advertised_address_for_several_is_a_fault() -> None:
+    text = '[zones.public]\naddress = ["203.0.113.10", "10.0.0.1"]\nadvertise = "198.51.100.7"\n'
+    assert 'say which: { "203.0.113.10" = "...", "10.0.0.1" = "..." }' in faults(text)[0]
+
+
+# -- the zone of a peer -----------------------------------------------------------------------------------------------
+
+
+def test_a_peer_is_in_the_only_zone() -> None:
+    text = '[zones.edge]\naddress = "10.0.0.1"\n[peers.pbx]\naddress = "pbx.example.com"\n'
+    assert config(text).network.peers["pbx"].zone == "edge"
+    assert origin(text, "peers.pbx.zone") == "inferred: the only zone"
+
+
+def test_a_peer_is_in_the_zone_with_an_address_in_its_network() -> None:
+    text = BOTH + '[peers.pbx]\naddress = "10.0.0.5:5070"\n'
+    peer = config(text).network.peers["pbx"]
+    assert (peer.zone, peer.host, peer.port) == ("private", "10.0.0.5", 5070)
+    assert origin(text, "peers.pbx.zone") == "inferred: connected route 10.0.0.0/24 on eth1"
+
+
+def test_a_peer_further_away_is_in_the_zone_that_the_route_leaves_from() -> None:
+    machine = FakeMachine({"eth0": ["203.0.113.10/24"], "eth1": ["10.0.0.1/24"]}, {"10.7.0.5": ("eth1", "10.0.0.1")})
+    text = BOTH + '[peers.pbx]\naddress = "10.7.0.5"\n'
+    assert config(text, machine).network.peers["pbx"].zone == "private"
+    assert origin(text, "peers.pbx.zone", machine) == "inferred: route to 10.7.0.5 from 10.0.0.1 on eth1"
+
+
+def test_a_zone_that_nothing_tells_must_be_given() -> None:
+    (fault,) = faults(BOTH + '[peers.pbx]\naddress = "10.7.0.5"\n')
+    assert fault == (
+        "t.toml:5: peers.pbx.zone: must be given (private or public): 10.7.0.5 does not tell, "
+        "no zone's address is on the route to it"
+    )
+    (fault,) = faults(BOTH + '[peers.pbx]\naddress = "pbx.example.com"\n')
+    assert "pbx.example.com is a name" in fault
+
+
+def test_a_zone_that_is_ambiguous_must_be_given() -> None:
+    text = '[zones.a]\naddress = "10.0.0.1"\n[zones.b]\naddress = "10.0.0.2"\n[peers.pbx]\naddress = "10.0.0.5"\n'
+    (fault,) = faults(text, FakeMachine({"eth1": ["10.0.0.1/24", "10.0.0.2/24"]}))
+    assert "networks of several zones hold it" in fault
+
+
+def test_loopback_addresses_tell_no_zone() -> None:
+    text = '[zones.a]\naddress = "127.0.0.1"\n[zones.b]\naddress = "127.0.0.2"\n[peers.pbx]\naddress = "127.0.0.3"\n'
+    assert "must be given (a or b)" in faults(text)[0]
+
+
+# -- the zone of a route's URIs ---------------------------------------------------------------------------------------
+
+
+def route_zone(text: str) -> str:
+    return config(BOTH + text).route_zones[0]
+
+
+def test_uris_are_in_the_other_of_two_zones() -> None:
+    assert route_zone('[[routes]]\nfrom = "public"\nto = "sip:192.0.2.9"\n') == "private"
+    peer = '[peers.pbx]\naddress = "10.0.0.5"\n'
+    assert route_zone(peer + '[[routes]]\nfrom = "pbx"\nto = "sip:192.0.2.9"\n') == "public"
+
+
+def test_uris_are_in_the_zone_that_their_address_tells() -> None:
+    assert route_zone('[[routes]]\nto = "sip:10.0.0.9:5070"\n') == "private"
+
+
+def test_a_route_can_say_where_its_uris_are() -> None:
+    assert route_zone('[[routes]]\nzone = "public"\nto = "sip:10.0.0.9:5070"\n') == "public"
+    (fault,) = faults(BOTH + '[[routes]]\nzone = "publik"\nto = "sip:10.0.0.9:5070"\n')
+    assert fault == "t.toml:6: routes[1].zone: no zone is named 'publik'; did you mean 'public'?"
+
+
+def test_a_zone_without_uris_has_no_effect_and_is_a_fault() -> None:
+    (fault,) = faults(BOTH + '[peers.pbx]\naddress = "10.0.0.5"\n[[routes]]\nzone = "private"\nto = "pbx"\n')
+    assert "has no effect" in fault
