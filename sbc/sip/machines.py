@@ -257,9 +257,8 @@ INVITE_CLIENT = Rules(
         # Proceeding state", where it "SHOULD NOT retransmit the request any longer"; it "MUST be passed to the TU".
         (State.CALLING, Input.PROVISIONAL): (State.PROCEEDING, _begin_proceeding),
         (State.PROCEEDING, Input.PROVISIONAL): (State.PROCEEDING, _deliver),
-        # RFC 6026 7.2: "When in either the Calling or Proceeding states, reception of a 2xx response MUST cause the
-        # client transaction to enter the Accepted state ... MUST start Timer M" and the 2xx "MUST be passed up to the
-        # TU"
+        # RFC 6026 7.2: a 2xx moves Calling and Proceeding to Accepted (RFC 3261: Terminated), starts timer M and is
+        # passed to the TU
         (State.CALLING, Input.SUCCESS): (State.ACCEPTED, _begin_accepted),
         (State.PROCEEDING, Input.SUCCESS): (State.ACCEPTED, _begin_accepted),
         # "... reception of a response with status code from 300-699 MUST cause the client transaction to transition to
@@ -269,12 +268,13 @@ INVITE_CLIENT = Rules(
         # 9.1 "if there is no final response for the original request in 64*T1 seconds ... the client SHOULD then
         # consider the original transaction cancelled and SHOULD destroy the client transaction"
         (State.PROCEEDING, Input.END): (State.TERMINATED, _time_out),
-        # RFC 6026 7.2: in Accepted "each 2xx response received ... MUST be passed up to the TU"
+        # RFC 6026 7.2: "A 2xx response received while in the Accepted state MUST be passed to the TU and the machine
+        # remains in the Accepted state. The client transaction MUST NOT generate an ACK to any 2xx response on its own."
         (State.ACCEPTED, Input.SUCCESS): (State.ACCEPTED, _deliver),
-        # RFC 6026 7.2: "When Timer M fires and the state machine is in the Accepted state, [it] MUST transition to the
-        # Terminated state."
+        # RFC 6026 7.2: "When Timer M fires and the state machine is in the Accepted state, the machine MUST transition
+        # to the Terminated state."
         (State.ACCEPTED, Input.END): (State.TERMINATED, _vanish),
-        # Late messages of a transaction that has its final response: "MUST NOT be passed up" (17.1.1.2; RFC 6026 7.2)
+        # Late responses other than those: the TU has its final response; no rule passes these to it
         (State.ACCEPTED, Input.PROVISIONAL): (State.ACCEPTED, _absorb_message),
         (State.ACCEPTED, Input.FAILURE): (State.ACCEPTED, _absorb_message),
         (State.COMPLETED, Input.PROVISIONAL): (State.COMPLETED, _absorb_message),
@@ -348,30 +348,32 @@ INVITE_SERVER = Rules(
         # "So long as the server transaction is in the Proceeding state, each of these [provisional responses] MUST be
         # passed to the transport layer for transmission."
         (State.PROCEEDING, Input.SEND_PROVISIONAL): (State.PROCEEDING, _send),
-        # RFC 6026 7.1: "If, while in the Proceeding state, the TU passes a 2xx response to the server transaction, [it]
-        # MUST pass this response to the transport layer for transmission" and "MUST then transition to the Accepted
-        # state"
+        # RFC 6026 7.1: a 2xx from the TU is sent and moves Proceeding to Accepted (RFC 3261: Terminated); it "is not
+        # retransmitted by the server transaction" (17.2.1); timer L starts
         (State.PROCEEDING, Input.SEND_SUCCESS): (State.ACCEPTED, _send_accepting),
         # 17.2.1 "While in the Proceeding state, if the TU passes a response with status code from 300 to 699 to the
         # server transaction, the response MUST be passed to the transport layer for transmission, and the state machine
         # MUST enter the Completed state. For unreliable transports, timer G is set to fire in T1 seconds ... timer H
         # MUST be set to fire in 64*T1 seconds for all transports."
         (State.PROCEEDING, Input.SEND_FAILURE): (State.COMPLETED, _send_refusing),
-        # RFC 6026 7.1 (17.2.4): a server transaction "MUST NOT discard transaction state based only on encountering a
-        # non-recoverable transport error when sending a response. Instead [it] MUST remain in its current state."
+        # RFC 6026 7.1: "A server transaction MUST NOT discard transaction state based only on encountering a
+        # non-recoverable transport error when sending a response. Instead, the associated INVITE server transaction
+        # state machine MUST remain in its current state."
         (State.PROCEEDING, Input.TRANSPORT_ERROR): (State.PROCEEDING, _fall_back),
         (State.ACCEPTED, Input.TRANSPORT_ERROR): (State.ACCEPTED, _fall_back),
         (State.COMPLETED, Input.TRANSPORT_ERROR): (State.COMPLETED, _fall_back),
-        # RFC 6026 7.1: "any retransmissions of the INVITE received ... will match this transaction state machine and
-        # will not be passed to the TU"; they are not answered, for the TU sends its 2xx again by itself (13.3.1.4).
+        # RFC 6026 8.7: "The purpose of the Accepted state is to absorb retransmissions of an accepted INVITE request.
+        # Any such retransmissions are absorbed entirely within the server transaction": the TU sends its 2xx again by
+        # itself (13.3.1.4).
         (State.ACCEPTED, Input.REQUEST): (State.ACCEPTED, _absorb),
-        # RFC 6026 8.7: an ACK that matches in Accepted "MUST be passed ... to the TU" (peers that reuse the branch)
+        # RFC 6026 8.7: an ACK received in Accepted is passed up to the TU (it comes here from peers that reuse the
+        # branch)
         (State.ACCEPTED, Input.ACK): (State.ACCEPTED, _deliver_ack),
-        # RFC 6026 7.1: "if the TU passes a 2xx response ... while in the Accepted state, [it] MUST be passed to
-        # transport"
+        # RFC 6026 8.7: "While in the Accepted state, if the TU passes a 2xx response, the server transaction MUST pass
+        # the response to the transport layer for transmission."
         (State.ACCEPTED, Input.SEND_SUCCESS): (State.ACCEPTED, _send_success),
-        # RFC 6026 7.1: "When Timer L fires and the state machine is in the Accepted state, the machine MUST transition
-        # to the Terminated state."
+        # RFC 6026 8.7: "If Timer L fires while the INVITE server transaction is in the Accepted state, the transaction
+        # MUST transition to the Terminated state."
         (State.ACCEPTED, Input.END): (State.TERMINATED, _vanish),
         # 17.2.1 "while in the Completed state, if a request retransmission is received, the server SHOULD pass the
         # response to the transport for retransmission."
@@ -432,7 +434,7 @@ SERVER = Rules(
         (State.COMPLETED, Input.REQUEST): (State.COMPLETED, _answer_again),
         # "when timer J fires, at which point it MUST transition to the Terminated state"
         (State.COMPLETED, Input.END): (State.TERMINATED, _vanish),
-        # 17.2.4 as RFC 6026 8.8 has it for INVITE: what is sent again must still be absorbed, so the state stays
+        # 17.2.4 would end it; here the state stays, as in RFC 6026 7.1 for INVITE: what is sent again must not look new
         (State.PROCEEDING, Input.TRANSPORT_ERROR): (State.PROCEEDING, _fall_back),
         (State.COMPLETED, Input.TRANSPORT_ERROR): (State.COMPLETED, _fall_back),
     },
