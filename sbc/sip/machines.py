@@ -269,7 +269,8 @@ INVITE_CLIENT = Rules(
         # consider the original transaction cancelled and SHOULD destroy the client transaction"
         (State.PROCEEDING, Input.END): (State.TERMINATED, _time_out),
         # RFC 6026 7.2: "A 2xx response received while in the Accepted state MUST be passed to the TU and the machine
-        # remains in the Accepted state. The client transaction MUST NOT generate an ACK to any 2xx response on its own."
+        # remains in the Accepted state. The client transaction MUST NOT generate an ACK to any 2xx response on its
+        # own."
         (State.ACCEPTED, Input.SUCCESS): (State.ACCEPTED, _deliver),
         # RFC 6026 7.2: "When Timer M fires and the state machine is in the Accepted state, the machine MUST transition
         # to the Terminated state."
