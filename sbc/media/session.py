@@ -134,8 +134,8 @@ class MediaSession:
         ):
             raise MediaError(488, "no stream that can be relayed")
         proposed = self._propose(side, description, readings, now)
-        if self.before is not None:  # a preview that nobody revoked stands
-            self._give_back(now, (self.before, self.proposed), (self.streams, proposed))
+        if self.proposed:  # of the last exchange; a preview that nobody revoked stands
+            self._give_back(now, (self.before or (), self.proposed), (self.streams, proposed))
         self.before = self.streams
         self.proposed = proposed
         self.offered_mux = tuple(reading.mux for reading in readings)

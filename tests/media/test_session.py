@@ -364,3 +364,13 @@ def test_a_call_is_described_for_its_record():
     assert (facts.media, facts.kind, facts.codecs) == ("audio", "rtp", ("PCMU/8000", "telephone-event/8000"))
     assert (facts.a_direction, facts.b_direction) == ("sendonly", "recvonly")
     assert (facts.a_remote, facts.b_local) == ("192.0.2.7:6000", "10.0.0.1:30000")
+
+
+def test_a_stream_that_a_repeated_answer_gives_up_is_freed_at_the_next_offer_at_the_latest():
+    media = media_with_ports()
+    session = open_call(media)
+    established(session, sdp(AUDIO, VIDEO), sdp(AUDIO, VIDEO, host="10.0.0.5"))
+    session.answer("b", sdp(AUDIO, "video 0 RTP/AVP 34", host="10.0.0.5"), 2.0, final=False)
+    session.reject(2.0)
+    session.offer("a", sdp(AUDIO, "video 0 RTP/AVP 34"), 3.0)
+    assert media.ports_in_use == 2
