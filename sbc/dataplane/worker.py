@@ -34,7 +34,7 @@ BATCH = 512
 """Descriptors taken from epoll at once."""
 BUSY = 0.002
 """Seconds between two waits, less than which packets come fast."""
-PAUSE = 0.0005
+PAUSE = 0.001
 """Seconds waited while they do, before the sockets are looked at again: so much delay is nothing to a listener, and one
 wake for several packets costs half of one for each."""
 

@@ -213,8 +213,8 @@ def test_a_datagram_of_any_size_passes(stage: Stage) -> None:
 
 def test_ipv6_outside_and_ipv4_inside(stage: Stage) -> None:
     near, far = stage.phone("::1"), stage.phone()
-    local_b = stage.ports(count=1)[0]
-    made = stage.apply(side(Address("::1", stage.under_test.low + 40), near.address), side(local_b, far.address))
+    local_a, local_b = stage.ports("::1", count=1)[0], stage.ports(count=1)[0]
+    made = stage.apply(side(local_a, near.address), side(local_b, far.address))
     settle(near, made.a.local, far)
     settle(far, made.b.local, near)
     assert stage.remove(made).a.source == near.address
