@@ -1,0 +1,40 @@
+"""What documents say and a machine can check."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sbc.service.config import parse
+from tests.support import crossing_page
+from tests.support.machine import EDGE
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def test_the_page_of_what_crosses_is_the_list_that_the_program_goes_by() -> None:
+    assert crossing_page.PAGE.read_text("utf-8") == crossing_page.page(), "run: python -m tests.support.crossing_page"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8"))
+    assert [link for link in links if ":" not in link and not (page.parent / link).exists()] == []
+
+
+def test_the_configuration_in_the_readme_is_the_minimal_example() -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    example = (ROOT / "etc/examples/minimal.toml").read_text("utf-8")
+    assert parse(block, "t", EDGE).network == parse(example, "t", EDGE).network
+
+
+def test_settings_that_the_guide_names_exist() -> None:
+    reference = (ROOT / "etc/sbc.toml").read_text("utf-8")
+    named = set(
+        re.findall(r"`(service|sip|calls|media|records)\.([a-z_0-9]+)`", (ROOT / "docs/guide.md").read_text("utf-8"))
+    )
+    assert named
+    assert [key for _, key in named if not re.search(rf"(?m)^#?{key} = ", reference)] == []
