@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from sbc.sip.errors import LocalProtocolError, RemoteProtocolError
@@ -84,7 +84,7 @@ class Headers:
         cached = self._typed[key] = parse(value)
         return cached
 
-    def has_one(self, key: str) -> bool:
+    def _has_one(self, key: str) -> bool:
         """Whether the header `key` (canonical) is there on one line, with no comma in it: a single value for sure."""
         return self._keys.count(key) == 1 and "," not in self._lines[self._keys.index(key)]
 
@@ -97,6 +97,12 @@ class Headers:
 
     def __len__(self) -> int:
         return len(self._lines)
+
+    def select(self, wanted: Mapping[str, T]) -> Iterator[tuple[T, str]]:
+        """For each line whose canonical name (long form, lower case) is in `wanted`: what that holds, and the value."""
+        for key, line in zip(self._keys, self._lines, strict=True):
+            if key in wanted:
+                yield wanted[key], _value(line)
 
     def __eq__(self, other: object) -> bool:
         return list(self) == list(other) if isinstance(other, Headers) else NotImplemented
@@ -203,28 +209,34 @@ class Message:
     @property
     def via(self) -> Via:
         """The topmost."""
-        return self._required("via", parse_via)
+        known: Via | None = self.headers._typed.get("via")  # read before, as a rule
+        return known or self._required("via", parse_via)
 
     @property
     def from_(self) -> NameAddress:
-        return self._required("from", parse_name_address)
+        known: NameAddress | None = self.headers._typed.get("from")  # read before, as a rule
+        return known or self._required("from", parse_name_address)
 
     @property
     def to(self) -> NameAddress:
-        return self._required("to", parse_name_address)
+        known: NameAddress | None = self.headers._typed.get("to")  # read before, as a rule
+        return known or self._required("to", parse_name_address)
 
     @property
     def call_id(self) -> str:
-        return self._required("call-id", parse_call_id)
+        known: str | None = self.headers._typed.get("call-id")  # read before, as a rule
+        return known or self._required("call-id", parse_call_id)
 
     @property
     def cseq(self) -> CSeq:
-        return self._required("cseq", parse_cseq)
+        known: CSeq | None = self.headers._typed.get("cseq")  # read before, as a rule
+        return known or self._required("cseq", parse_cseq)
 
     @property
     def contact(self) -> NameAddress | None:
         """The first; `display_name` "" and `uri_text` "*" for the Contact of 10.2.2."""
-        return self._optional("contact", parse_name_address)
+        known: NameAddress | None = self.headers._typed.get("contact")  # read before, as a rule
+        return known or self._optional("contact", parse_name_address)
 
     @property
     def max_forwards(self) -> int | None:
@@ -243,7 +255,10 @@ class Message:
             raise self._attributed(fault, key) from None
 
     def _required(self, key: str, parse: Callable[[str], T]) -> T:
-        value = self._optional(key, parse)
+        try:
+            value = self.headers.typed(key, parse)
+        except RemoteProtocolError as fault:
+            raise self._attributed(fault, key) from None
         if value is None:
             raise self._attributed(RemoteProtocolError(400, "missing"), key)
         return value
@@ -302,7 +317,7 @@ class Request(Message):
         """
         _ = (self.via, self.from_, self.to, self.call_id, self.cseq, self.max_forwards, self.content_type)
         for key, parse in _CHECKED_LISTS:
-            if self._optional(key, parse) is None or self.headers.has_one(key):
+            if self._optional(key, parse) is None or self.headers._has_one(key):
                 continue
             try:
                 for value in self.headers.values(key):

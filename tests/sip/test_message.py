@@ -307,3 +307,7 @@ def test_changing_a_response_leaves_its_request_alone() -> None:
 def test_reasons() -> None:
     assert (REASONS[200], REASONS[481]) == ("OK", "Call/Transaction Does Not Exist")
     assert make_response(request(), 299).reason == "Unknown"
+
+
+def test_select_gives_each_wanted_line_in_order() -> None:
+    assert list(headers().select({"allow": 1, "to": 2})) == [(2, "<sip:bob@b>"), (1, "INVITE, ACK"), (1, "BYE")]
