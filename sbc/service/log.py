@@ -29,7 +29,7 @@ LEVELS = ("debug", "info", "warn", "error", "critical")
 WRITTEN = "{text}"
 """A log format by which the event's `text` is the whole message, written out already: what calls log, a few times as
 cheap as having Twisted format it."""
-_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
+_ENCODER = json.JSONEncoder(default=str)
 UNPRINTABLE = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160))}
 
 

@@ -28,8 +28,8 @@ log = Logger()
 
 PORTS_PATIENCE = 10.0
 """Seconds that we wait for the first media ports before we serve without."""
-LAST_WORDS = 1.0
-"""Seconds that the last BYEs get to be answered."""
+LAST_WORDS = 2.0
+"""Seconds that the last BYEs get to be answered, be it after the grace time or after a second signal."""
 
 
 class Options(UsageOptions):
@@ -105,6 +105,7 @@ class BorderService(Service):
         )
         self._answering: Any = None
         self._draining = False
+        self._last_words = LAST_WORDS
 
     def setServiceParent(self, parent: Any) -> None:
         """Twisted asks the application for its log observer before it starts any service."""
@@ -182,12 +183,18 @@ class BorderService(Service):
         self._draining = True
         grace = self._settings.drain_grace
         log.info("draining: no new calls; those in progress end after {grace:g} s", grace=grace)
-        self.driver.drain(grace).addCallback(lambda _: self._reactor.stop() if self.running else None)
+        drained = self.driver.drain(grace).addTimeout(grace + LAST_WORDS, self._reactor)
+        drained.addBoth(self._drained)
+
+    def _drained(self, _: object) -> None:
+        self._last_words = 0.0
+        if self.running:
+            self._reactor.stop()
 
     def stopService(self) -> Deferred[None]:
         """Hang up what is left, say the last words, close everything."""
         super().stopService()  # type: ignore[no-untyped-call]
-        return self.driver.hang_up().addTimeout(LAST_WORDS, self._reactor).addBoth(self._close)
+        return self.driver.hang_up().addTimeout(self._last_words, self._reactor).addBoth(self._close)
 
     def _close(self, _: object) -> Deferred[None]:
         self.driver.stop()
