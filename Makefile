@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run setup test check unit bench peers clean
+.PHONY: run setup test check bench peers clean
 .DEFAULT_GOAL := run
 
 setup: $(VENV)/.ready
@@ -23,12 +23,15 @@ run: setup
 test: setup peers check
 	@$(BIN)/python -m pytest
 
+# All of it, also after something failed: one run tells everything.
 check: setup
-	@$(BIN)/ruff check --quiet --output-format concise sbc tests twisted
-	@$(BIN)/ruff format --quiet --check sbc tests twisted
-	@$(BIN)/mypy --no-error-summary
-	@report=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$report"; exit 1; }
-	@$(BIN)/python -m tests.support.house
+	@failed=; \
+	$(BIN)/ruff check --quiet --output-format concise sbc tests twisted || failed=yes; \
+	$(BIN)/ruff format --quiet --check sbc tests twisted || failed=yes; \
+	$(BIN)/mypy --no-error-summary || failed=yes; \
+	imports=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$imports"; failed=yes; }; \
+	$(BIN)/python -m tests.support.house || failed=yes; \
+	test -z "$$failed"
 
 peers:
 	@sh tools/install-peers

@@ -26,11 +26,11 @@ HEAD = """\
 
 Written by `python -m tests.support.crossing_page` from `sbc/b2bua/crossing.py`, the list that the program goes by.
 
-Both legs of a call are dialogs of their own. A message that leaves is built anew, not edited: Via, Route, Record-
-Route, Contact, Call-ID, tags, branches, CSeq, Max-Forwards, Allow, Supported and Require are the SBC's own. From and
-To keep the user and the display name; out of a *hidden* zone (every zone but the one named `public`, unless the
-configuration says otherwise) their hosts are replaced. Of the other header fields those in this table cross, and **no
-others**:
+Both legs of a call are dialogs of their own. A message that leaves is built anew, not edited: Via, Route,
+Record-Route, Contact, Call-ID, tags, branches, CSeq, Max-Forwards, Allow, Supported and Require are the SBC's own.
+From and To keep the user and the display name; out of a *hidden* zone (every zone but the one named `public`, unless
+the configuration says otherwise) their hosts are replaced. Of the other header fields those in this table cross, and
+**no others**:
 
 | header field | how it crosses | why |
 |---|---|---|
