@@ -81,7 +81,8 @@ class AudioLine:
         self._recording = bytearray()
         self._first_heard = self._last_heard = 0.0
         self._sequence = ssrc & 0x7FFF
-        self._timestamp = 0
+        self._timestamp = ssrc * 2654435761 & 0xFFFFFFFF  # RFC 3550 section 5.1: "SHOULD be random"
+        self._samples = 0
         self._sent = self._sent_octets = self._frames = 0
         self._began = 0.0
         self._next_report = 0.0
@@ -153,7 +154,8 @@ class AudioLine:
         while self._frames < due:
             self._frames += 1
             if self._frequency is not None:
-                self._send(sine(self._frequency, self._timestamp), self._timestamp)
+                self._send(sine(self._frequency, self._samples), self._timestamp)
+                self._samples += FRAME
                 self._timestamp = self._timestamp + FRAME & 0xFFFFFFFF
         if now >= self._next_report:
             self._next_report = now + _REPORTS_EVERY

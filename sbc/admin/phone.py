@@ -504,9 +504,9 @@ class Phone(DatagramProtocol):
         self._calls.pop(call.call_id, None)
         for transaction in [key for key, value in self._by_transaction.items() if value is call]:
             del self._by_transaction[transaction]
-        self._become(call, "ended")
         if self._ended is not None:
             self._ended(call)
+        self._become(call, "ended")
 
     @staticmethod
     def _become(call: PhoneCall, state: str) -> None:
