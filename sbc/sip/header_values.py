@@ -239,8 +239,8 @@ def parse_max_forwards(text: str) -> int:
 
 
 def parse_seconds(text: str) -> int:
-    """Retry-After, Expires, Session-Expires ...: the seconds, less comment and parameters; beyond 2**32-1: that
-    (20.19)."""
+    """Retry-After, Expires, Session-Expires ...: the seconds, without comment and parameters. What is beyond the range
+    of 20.19 is read as its end, 2**32 - 1."""
     match = _delta_seconds(text)
     if match is None:
         raise RemoteProtocolError(400, "malformed number of seconds")

@@ -31,8 +31,8 @@ VERDICTS: dict[str, dict[str, Any]] = {
 }
 
 READ_OTHERWISE = {
-    # Section 3.1.2.12: "An element ... can ignore the Date header field" unless it has to act on it, which a B2BUA does
-    # not; rejecting would cost calls of phones whose clocks are set badly. The verdict marks it as liberal too.
+    # Section 3.1.2.12. The verdict allows leniency here. Nothing that an SBC decides hangs on Date, so it is not read at
+    # all; refusing would cost the calls of phones whose clocks are set badly.
     "baddate.dat",
 }
 
@@ -269,5 +269,5 @@ def test_inv2543_lacks_what_rfc_2543_lacked() -> None:
 
 
 def test_large_seconds_are_capped_not_refused() -> None:
-    # 3.1.2.4, 3.1.2.5: values over 2**32-1 are to be handled as that (20.19)
+    # 3.1.2.4, 3.1.2.5: out of the range of 20.19, but nothing that a call has to fail for; what is refused is the CSeq
     assert parse_seconds("10" + "0" * 98) == parse_seconds("949302838503028349304023988") == 2**32 - 1
