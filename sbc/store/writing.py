@@ -26,6 +26,7 @@ _UPDATE = f"UPDATE calls SET {', '.join(f'{name} = ?' for name in COLUMNS)} WHER
 _SEGMENT = "INSERT OR REPLACE INTO segments (key, entries) VALUES (?, ?)"
 _NO_LEG = ("",) * 8 + (0,)
 _HOPS = 4096
+_to_json = json.JSONEncoder(default=str).encode  # json.dumps with a default would make an encoder each time
 
 
 class Limits(NamedTuple):
@@ -292,7 +293,7 @@ def _columns(record: CallRecord, offset: float) -> tuple[Any, ...]:
         record.ended_by,
         record.cause,
         record.attempts,
-        json.dumps(streams, default=str) if streams else "",
+        _to_json(streams) if streams else "",
         *_leg(record.a),
         *_leg(record.b),
     )
