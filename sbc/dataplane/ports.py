@@ -124,15 +124,16 @@ class Ports:
 
     def bind(self, host: str, count: int) -> list[Pair]:
         """Up to `count` more pairs on `host`. Ports held by others are passed over; without descriptors, fewer come.
-        Raises OSError if `host` is not an address of ours."""
+        Raises OSError if `host` is not an address of ours, ValueError if no range was given for it."""
         socket.inet_pton(family_of(host), host)  # a name would be looked up, and we would wait for it
         made: list[Pair] = []
         misses = 0
         candidates = self._candidates.get(host)
         if candidates is None:
             candidates = [_Candidates(low, high) for name, low, high in self._ranges if name in (host, "*")]
-            if candidates:
-                self._candidates[host] = candidates
+            if not candidates:
+                raise ValueError(f"no port range for {host}")
+            self._candidates[host] = candidates
         for one in candidates:
             for port in one:
                 if len(made) >= count or misses >= MISSES:

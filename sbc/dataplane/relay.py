@@ -107,6 +107,8 @@ class Side:
     def set(self, told: list[Any], latched: Any, now: float) -> None:
         """Make this side what the command says (`sbc.dataplane.wire`). Raises CommandError, and OSError if its ports
         cannot be bound."""
+        if not isinstance(told, list):
+            raise CommandError("a side is a list")
         if told == self.told:
             return
         (host, port), remote, remote_rtcp, mux, signalling, mode, generation, cname = told
