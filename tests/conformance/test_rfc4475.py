@@ -31,8 +31,8 @@ VERDICTS: dict[str, dict[str, Any]] = {
 }
 
 READ_OTHERWISE = {
-    # Section 3.1.2.12. The verdict allows leniency here. Nothing that an SBC decides hangs on Date, so it is not read at
-    # all; refusing would cost the calls of phones whose clocks are set badly.
+    # Section 3.1.2.12. The verdict allows leniency here. Nothing that an SBC decides hangs on Date, so it is not read;
+    # refusing would cost the calls of phones whose clocks are set badly.
     "baddate.dat",
 }
 
