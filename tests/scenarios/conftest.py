@@ -1,19 +1,5 @@
-"""After every scenario: nothing of the private side was to be seen on the public link."""
+"""After every test with a border: nothing of the private side was to be seen on the public link."""
 
-from __future__ import annotations
+from tests.support.watch import nothing_private_shows
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.support.border import Border
-
-
-@pytest.fixture(autouse=True)
-def nothing_private_shows(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each byte of the public link is searched, for every test that has a `border`."""
-    border = request.getfixturevalue("border") if "border" in request.fixturenames else None
-    yield
-    if isinstance(border, Border):
-        border.lab.clear()
-        assert border.leaks() == []
+__all__ = ["nothing_private_shows"]

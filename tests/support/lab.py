@@ -195,14 +195,16 @@ class Lab:
         return BEHIND_NAT if self.behind_nat else PUBLIC.edge
 
     def lose(self, percent: int) -> None:
-        """From now on each UDP packet on the public link, either way, is lost with this probability."""
-        rule = f"meta l4proto udp numgen random mod 100 < {percent} drop;" if percent else ""
-        chains = "".join(
-            f"chain {hook} {{ type filter hook {hook} priority 0; {rule} }}\n" for hook in ("input", "output")
-        )
-        self.public.run(
-            ["nft", "-f", "-"], input=f"table inet loss {{}}\ndelete table inet loss\ntable inet loss {{ {chains} }}\n"
-        )
+        """From now on each UDP packet that arrives over the public link, at either end, is lost with this probability.
+
+        Captures see it still; the senders do not notice.
+        """
+        outer = self._namespaces["nat"] if self.behind_nat else self.edge
+        for namespace, interface in ((self.public, "eth0"), (outer, "outside")):
+            rule = f"meta l4proto udp numgen random mod 100 < {percent} drop"
+            chain = f'chain in {{ type filter hook ingress device "{interface}" priority 0; {rule}; }}'
+            rules = f"table netdev loss {{}}\ndelete table netdev loss\ntable netdev loss {{ {chain} }}\n"
+            namespace.run(["nft", "-f", "-"], input=rules)
 
     def clear(self) -> None:
         """End what runs on the hosts, whatever it is doing; the edge goes on."""
