@@ -153,7 +153,7 @@ class Resolver:
 
     def _query(self, name: str, family: str, servers: tuple[tuple[str, int], ...]) -> Deferred[Found]:
         # One resolver object for each query: a shared one never answers again for a name whose sending once failed.
-        asked: Any = client.Resolver(None, list(servers), self._settings.tries, self._reactor)  # type: ignore[no-untyped-call]
+        asked: Any = client.Resolver(None, list(servers), self._settings.tries, self._reactor)
         lookup = asked.lookupAddress if family == "4" else asked.lookupIPV6Address
         return maybeDeferred(lookup, name).addBoth(_hang_up, asked).addCallback(_records, name, RECORDS[family])
 
