@@ -1,7 +1,8 @@
 """SIP over UDP (RFC 3261 section 18): one unconnected socket for each listener.
 
-Twisted's own `udp.Port` makes a protocol call, two tuples and an address check for each datagram; this descriptor reads
-several datagrams a wake-up and makes one `Packet` of each, with a `Hop` that is kept for each remote address.
+Twisted's own `udp.Port` takes an ICMP error for the end of the socket, truncates datagrams at 8 KiB unless told, and
+checks the address on each write; this descriptor has the error queue, reads a bounded number of datagrams a wake-up,
+and keeps one `Hop` for each remote address.
 """
 
 from __future__ import annotations
