@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from sbc.b2bua import in_dialog, outside, setup, teardown
+from sbc.b2bua import answers, in_dialog, outside, replies, setup, targets, teardown, whereabouts
 from sbc.b2bua.call import IGNORED, TRANSITIONS, Action, Call, Ending, Input, Leg, Purpose, Sent
 from sbc.b2bua.commands import Answer, ApplyFlow, Ask, BindPorts, Command, MessageSeen
 from sbc.b2bua.context import Context
@@ -34,15 +34,15 @@ from sbc.sip import (
 )
 
 _ACTIONS: dict[Action, Callable[[Context, Call, object], None]] = {
-    Action.SEND_INVITE: setup.send_invite,
-    Action.NEXT_TARGET: setup.next_target,
-    Action.PASS_PROVISIONAL: setup.pass_provisional,
-    Action.PASS_ANSWER: setup.pass_answer,
-    Action.REFUSE_ANSWER: setup.refuse_answer,
-    Action.PASS_REFUSAL: setup.pass_refusal,
-    Action.CANCEL_TARGET: setup.cancel_target,
-    Action.GIVE_UP: setup.give_up,
-    Action.REFUSE_CALL: setup.refuse_call,
+    Action.SEND_INVITE: targets.send_invite,
+    Action.NEXT_TARGET: targets.next_target,
+    Action.PASS_PROVISIONAL: replies.pass_provisional,
+    Action.PASS_ANSWER: replies.pass_answer,
+    Action.REFUSE_ANSWER: replies.refuse_answer,
+    Action.PASS_REFUSAL: replies.pass_refusal,
+    Action.CANCEL_TARGET: replies.cancel_target,
+    Action.GIVE_UP: replies.give_up,
+    Action.REFUSE_CALL: replies.refuse_call,
     Action.CONFIRM: lambda context, call, event: None,
     Action.END_BY_PEER: teardown.end_by_peer,
     Action.END_BY_SBC: teardown.end_by_sbc,
@@ -242,10 +242,10 @@ class B2bua:
         leg = call.b
         assert leg is not None
         if leg.dialog is None or event.response.status >= 300:
-            setup.invite_response(self._context, call, event.response)
+            targets.invite_response(self._context, call, event.response)
         elif event.response.status >= 200:
             if event.response.to.tag == leg.dialog.remote_tag:
-                setup.repeat_ack(self._context, call, leg, event.response)
+                answers.repeat_ack(self._context, call, leg, event.response)
             else:
                 teardown.stray_answer(self._context, call, sent, event.response)
 
@@ -306,7 +306,7 @@ class B2bua:
 
     def _ask_for_peers(self) -> None:
         context = self._context
-        named = [peer for peer in context.network.peers.values() if not setup.is_address(peer.host)]
+        named = [peer for peer in context.network.peers.values() if not whereabouts.is_address(peer.host)]
         for peer in named:
             query = Resolve(peer.zone, peer.host, peer.port, peer.transports)
             context.out.append(Ask(_PEER_QUESTION + peer.name, query))
@@ -380,7 +380,7 @@ class B2bua:
             self._step(call, Input.UNACKED, _UNACKED)
             teardown.send_owed_bye(context, call, leg)
             return
-        setup.repeat_2xx(context, call, leg, unacked)
+        answers.repeat_2xx(context, call, leg, unacked)
 
 
 _NOBODY = ""

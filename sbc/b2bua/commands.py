@@ -106,6 +106,19 @@ class LegRecord:
     status: int = 0
     """Final status of the INVITE on this leg."""
 
+    def copy(self) -> LegRecord:
+        return LegRecord(
+            self.zone,
+            self.peer,
+            self.remote,
+            self.call_id,
+            self.from_uri,
+            self.to_uri,
+            self.request_uri,
+            self.user_agent,
+            self.status,
+        )
+
 
 @dataclass(slots=True)
 class StreamRecord:
@@ -139,6 +152,23 @@ class CallRecord:
     cause: str = ""
     """Why, in words: "BYE", "CANCEL", "486 Busy Here", "silence", "no answer", "longest call", "drain", ..."""
     streams: list[StreamRecord] = field(default_factory=list)
+
+    def copy(self) -> CallRecord:
+        """The record as it stands now: what is handed out is not changed afterwards."""
+        return CallRecord(
+            self.call,
+            self.started,
+            self.ringing,
+            self.answered,
+            self.ended,
+            None if self.a is None else self.a.copy(),
+            None if self.b is None else self.b.copy(),
+            self.attempts,
+            self.status,
+            self.ended_by,
+            self.cause,
+            list(self.streams),
+        )
 
 
 class CallOpened(NamedTuple):

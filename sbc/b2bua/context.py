@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from sbc.b2bua.call import Call, Input, Leg, Purpose, Sent
-from sbc.b2bua.commands import ApplyFlow, CallRecord, Command, Decided, RemoveFlow, SendRequest
+from sbc.b2bua.commands import ApplyFlow, Command, Decided, RemoveFlow, SendRequest
 from sbc.b2bua.crossing import Border
 from sbc.b2bua.deadlines import Deadlines
 from sbc.b2bua.hooks import Hooks, LegView
@@ -161,10 +161,3 @@ def own_agent(context: Context, headers: Headers, name: str) -> None:
     """Our own Server or User-Agent, where the configuration wants one."""
     if context.settings.user_agent:
         headers.add(name, context.settings.user_agent)
-
-
-def record_copy(record: CallRecord) -> CallRecord:
-    """The record as it stands now: what is handed out is not changed afterwards."""
-    a = replace(record.a) if record.a is not None else None
-    b = replace(record.b) if record.b is not None else None
-    return replace(record, a=a, b=b, streams=list(record.streams))

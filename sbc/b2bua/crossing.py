@@ -102,14 +102,10 @@ _KEPT_URI_PARAMETERS = ("user",)
 
 def cross_headers(received: Headers, built: Headers, border: Border) -> None:
     """Add to `built` the header fields of `received` that cross, treated as `CROSSING` says."""
-    for name, value in received:
-        rule = _RULES.get(name)
-        if rule is None:
-            rule = _rule(name)
-        if rule is not _NO_RULE:
-            crossed = _TREATMENTS[rule.treatment](value, border)
-            if crossed:
-                built.add(rule.name, crossed)
+    for rule, value in received.select(_RULES):
+        crossed = _TREATMENTS[rule.treatment](value, border)
+        if crossed:
+            built.add(rule.name, crossed)
 
 
 def names_host(text: str, border: Border) -> bool:
@@ -129,14 +125,6 @@ def addressed(to: NameAddress, uri: str, border: Border) -> str:
     """A To value for a target: the display name as dialled, the target's own URI."""
     display_name = to.display_name
     return _name_addr("" if border.hidden and names_host(display_name, border) else display_name, uri)
-
-
-def _rule(name: str) -> Rule:
-    """The rule of a name in a spelling not seen before; spellings of listed names are remembered, others are not."""
-    rule = _BY_LOWER_NAME.get(name.lower(), _NO_RULE)
-    if rule is not _NO_RULE and len(_RULES) < 1000:
-        _RULES[name] = rule
-    return rule
 
 
 def _name_addr(display_name: str, uri: str) -> str:
@@ -231,7 +219,4 @@ _TREATMENTS: dict[Treatment, Callable[[str, Border], str]] = {
     Treatment.WARNING: _warning,
     Treatment.SECONDS: _seconds,
 }
-_NO_RULE = Rule("", Treatment.UNHIDDEN, "")
-_BY_LOWER_NAME = {rule.name.lower(): rule for rule in CROSSING}
-_RULES: dict[str, Rule] = {rule.name: rule for rule in CROSSING}
-"""Rules by the spellings that have been met; it saves lower() for the usual ones."""
+_RULES = {rule.name.lower(): rule for rule in CROSSING}

@@ -5,7 +5,7 @@ RFC 3261 sections 12.2 and 14 (re-INVITE), RFC 3311 (UPDATE), RFC 6086 (INFO).
 
 from __future__ import annotations
 
-from sbc.b2bua import crossing, setup, teardown
+from sbc.b2bua import answers, capabilities, crossing, replies, teardown, whereabouts
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Purpose, Relay, Sent
 from sbc.b2bua.commands import CancelRequest, Respond
 from sbc.b2bua.context import Context, border, own_agent
@@ -36,7 +36,12 @@ def request_received(context: Context, call: Call, leg: Leg, request: Request, t
         answer(context, call, request, transaction, refusal.status, refusal.phrase, refusal.headers)
     elif request.method == "OPTIONS":
         answer(
-            context, call, request, transaction, 200, headers=(("Allow", setup.ALLOW), ("Accept", "application/sdp"))
+            context,
+            call,
+            request,
+            transaction,
+            200,
+            headers=(("Allow", capabilities.ALLOW), ("Accept", "application/sdp")),
         )
     else:
         _relay(context, call, leg, request, transaction)
@@ -50,13 +55,13 @@ def _refusal(call: Call, leg: Leg, request: Request) -> Reject | None:
     method = request.method
     if call.state is CallState.CLOSING:
         return Reject("call", 481, "the call is over")
-    unsupported = setup.unsupported_extensions(request)
+    unsupported = capabilities.unsupported_extensions(request)
     if unsupported is not None:
         return unsupported
     if method == "OPTIONS":
         return None
     if method not in _RELAYED:
-        return Reject("call", 405, f"{method} does not cross", headers=(("Allow", setup.ALLOW),))
+        return Reject("call", 405, f"{method} does not cross", headers=(("Allow", capabilities.ALLOW),))
     if request.max_forwards == 0:
         return Reject("call", 483, "Max-Forwards is 0")
     if call.state in _EARLY:
@@ -67,7 +72,7 @@ def _refusal(call: Call, leg: Leg, request: Request) -> Reject | None:
             if pending is not None and pending.side != leg.side:
                 return Reject("call", 491, "glare: the other side's offer is under way")  # 14.2
             return Reject("call", 500, "an earlier exchange is under way", "Exchange Pending", _RETRY_LATER)  # 14.2
-        return setup.unreadable_body(request)
+        return capabilities.unreadable_body(request)
     return None
 
 
@@ -97,7 +102,7 @@ def _relay(context: Context, call: Call, leg: Leg, request: Request, transaction
     offering = request.method in _OFFERING
     if offering:
         leg.dialog.refresh_target(request)
-        setup.follow_target(context, leg, request)
+        whereabouts.follow_target(context, leg, request)
         if body:
             try:
                 exchange = call.media.offer(leg.side, body, context.now)
@@ -118,7 +123,7 @@ def _relay(context: Context, call: Call, leg: Leg, request: Request, transaction
     if forwards is not None:
         built.headers.set("Max-Forwards", str(forwards - 1))
     if offering:
-        built.headers.add("Allow", setup.allow(request))
+        built.headers.add("Allow", capabilities.allow(request))
     own_agent(context, built.headers, "User-Agent")
     crossing.cross_headers(request.headers, built.headers, target_border)
     if body:
@@ -164,7 +169,7 @@ def _answered(context: Context, call: Call, relay: Relay, response: Response) ->
     if relay.request.method == "UPDATE":
         if source is not None and source.dialog is not None:
             source.dialog.refresh_target(response)
-            setup.follow_target(context, source, response)
+            whereabouts.follow_target(context, source, response)
         try:
             body = _exchanged(context, call, relay, response)
         except MediaError as fault:
@@ -184,25 +189,25 @@ def _reinvite_answered(context: Context, call: Call, relay: Relay, response: Res
     assert source is not None
     assert source.dialog is not None
     source.dialog.refresh_target(response)
-    setup.follow_target(context, source, response)
+    whereabouts.follow_target(context, source, response)
     try:
         body = _exchanged(context, call, relay, response)
     except MediaError as fault:
         context.decided(call, "adapt_media", "media", "answer refused", fault.reason)
-        setup.acknowledge(context, call, source, response, b"")
+        answers.acknowledge(context, call, source, response, b"")
         answer(context, call, relay.request, relay.transaction, 488)
         context.step(call, Input.ENDED_HERE, Ending("sbc", fault.reason, reason=_REASON_BAD_MEDIA))
         return
     call.clients.pop(source.reinvite, None)
     source.reinvite = relay.branch
     if relay.offer or not body:
-        setup.acknowledge(context, call, source, response, b"")
+        answers.acknowledge(context, call, source, response, b"")
     else:
         source.ack_owed = response
     if relay.cancelled:
         context.decided(call, "call", "call", "re-INVITE answered", "its CANCEL came too late")
     built = _built_back(context, call, relay, response, body)
-    setup.answer_invite(context, call, leg, relay.transaction, built, relay.request.cseq.number)
+    answers.answer_invite(context, call, leg, relay.transaction, built, relay.request.cseq.number)
 
 
 def _exchanged(context: Context, call: Call, relay: Relay, response: Response) -> bytes:
@@ -254,10 +259,10 @@ def _built_back(context: Context, call: Call, relay: Relay, received: Response, 
     leg, source = call.leg(relay.side), call.b if relay.side == "a" else call.a
     assert leg is not None
     assert source is not None
-    built = make_response(relay.request, received.status, setup.phrase(received, source), body=body)
+    built = make_response(relay.request, received.status, replies.phrase(received, source), body=body)
     if relay.request.method in _OFFERING and received.status < 300:
         built.headers.add("Contact", leg.contact)
-        built.headers.add("Allow", setup.allow(received))
+        built.headers.add("Allow", capabilities.allow(received))
     own_agent(context, built.headers, "Server")
     crossing.cross_headers(received.headers, built.headers, border(source, leg))
     if body:
@@ -272,9 +277,9 @@ def _acknowledge_again(context: Context, call: Call, sent: Sent, response: Respo
     if leg is None or leg.ack_owed is not None:
         return
     if leg.ack is not None and leg.ack[0] == response.cseq.number:
-        setup.repeat_ack(context, call, leg, response)
+        answers.repeat_ack(context, call, leg, response)
     else:
-        setup.acknowledge(context, call, leg, response, b"")
+        answers.acknowledge(context, call, leg, response, b"")
 
 
 def ack_received(context: Context, call: Call, leg: Leg, request: Request) -> None:
@@ -302,12 +307,12 @@ def _answer_in_ack(context: Context, call: Call, leg: Leg, other: Leg, request: 
             exchange = call.media.answer(leg.side, request.body, context.now)
         except MediaError as fault:
             context.decided(call, "adapt_media", "media", "answer refused", fault.reason)
-            setup.acknowledge(context, call, other, owed, b"")
+            answers.acknowledge(context, call, other, owed, b"")
             context.step(call, Input.ENDED_HERE, Ending("sbc", fault.reason, reason=_REASON_BAD_MEDIA))
             return
         context.apply(exchange)
         body = exchange.sdp
-    setup.acknowledge(context, call, other, owed, body)
+    answers.acknowledge(context, call, other, owed, body)
 
 
 def cancel_received(context: Context, call: Call, transaction: TransactionId, request: Request) -> bool:

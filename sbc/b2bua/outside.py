@@ -5,7 +5,7 @@ RFC 3261 sections 8.2, 11 (OPTIONS), 12.2.2.
 
 from __future__ import annotations
 
-from sbc.b2bua import setup
+from sbc.b2bua import capabilities
 from sbc.b2bua.commands import Respond
 from sbc.b2bua.context import Context, own_agent
 from sbc.b2bua.hooks import CallView, Drop, Reject
@@ -31,14 +31,14 @@ def request_received(context: Context, request: Request, transaction: Transactio
 def _answer(request: Request) -> Reject:
     if request.request_uri.scheme not in ("sip", "sips", "tel"):
         return Reject("call", 416, "")
-    unsupported = setup.unsupported_extensions(request)
+    unsupported = capabilities.unsupported_extensions(request)
     if unsupported is not None:
         return unsupported
     if request.method == "OPTIONS":
         # 11.2: as an INVITE would be answered; with Max-Forwards 0 as well, since it goes no further
-        return Reject("call", 200, "", headers=(("Allow", setup.ALLOW), ("Accept", "application/sdp")))
+        return Reject("call", 200, "", headers=(("Allow", capabilities.ALLOW), ("Accept", "application/sdp")))
     # 8.2.1: "If the UAS ... does not support the method ... it MUST generate a 405 (Method Not Allowed)"
-    return Reject("call", 405, "", headers=(("Allow", setup.ALLOW),))
+    return Reject("call", 405, "", headers=(("Allow", capabilities.ALLOW),))
 
 
 def unknown_dialog(context: Context, request: Request, transaction: TransactionId) -> None:

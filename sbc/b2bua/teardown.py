@@ -8,7 +8,7 @@ from __future__ import annotations
 from sbc.b2bua import crossing
 from sbc.b2bua.call import Call, CallState, Ending, Leg, Purpose, Sent
 from sbc.b2bua.commands import CallEnded, CancelRequest, RemoveFlow, Respond, SendAck, SendRequest, StreamRecord
-from sbc.b2bua.context import Context, border, own_agent, record_copy
+from sbc.b2bua.context import Context, border, own_agent
 from sbc.media import StatsReport, StreamStats
 from sbc.sip import Dialog, Request, Response, make_response
 
@@ -149,7 +149,7 @@ def settle(context: Context, call: Call) -> None:
     if not call.ended and not call.draining_flows:
         call.ended = True
         context.deadlines.clear(call.id, "last figures")
-        context.out.append(CallEnded(record_copy(call.record)))
+        context.out.append(CallEnded(call.record.copy()))
     if call.ended and not call.clients and _acknowledged(call.a) and (call.b is None or _acknowledged(call.b)):
         context.forget(call)
 

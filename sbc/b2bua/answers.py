@@ -1,0 +1,46 @@
+"""2xx to an INVITE and its ACK, on either leg (RFC 3261 sections 13.2.2.4 and 13.3.1.4)."""
+
+from __future__ import annotations
+
+from sbc.b2bua.call import Call, Leg, Unacked
+from sbc.b2bua.commands import Respond, SendAck
+from sbc.b2bua.context import Context
+from sbc.sip import Response, TransactionId
+
+
+def answer_invite(
+    context: Context, call: Call, leg: Leg, transaction: TransactionId, response: Response, cseq: int
+) -> None:
+    """Send a 2xx to an INVITE of `leg`, again and again until its ACK comes (13.3.1.4)."""
+    timers = context.settings.timers
+    leg.unacked = Unacked(transaction, response, cseq, timers.t1, context.now + 64 * timers.t1)
+    context.deadlines.set(call.id, f"2xx {leg.side}", context.now + timers.t1)
+    context.out.append(Respond(call.id, transaction, response))
+
+
+def repeat_2xx(context: Context, call: Call, leg: Leg, unacked: Unacked) -> None:
+    """13.3.1.4: at T1, doubling up to T2, "regardless of the transport"."""
+    interval = min(2 * unacked.interval, context.settings.timers.t2)
+    leg.unacked = unacked._replace(interval=interval)
+    context.deadlines.set(call.id, f"2xx {leg.side}", min(context.now + interval, unacked.give_up))
+    context.out.append(Respond(call.id, unacked.transaction, unacked.response))
+
+
+def acknowledge(context: Context, call: Call, leg: Leg, response: Response, body: bytes) -> None:
+    """ACK a 2xx to an INVITE that we sent on `leg` (13.2.2.4)."""
+    assert leg.dialog is not None
+    cseq = response.cseq.number
+    request = leg.dialog.request("ACK", None, cseq=cseq)
+    if body:
+        request.body = body
+        request.headers.add("Content-Type", "application/sdp")
+    leg.ack = (cseq, request, leg.hop)
+    leg.ack_owed = None
+    context.rewrite(call, leg, request, None)
+    context.out.append(SendAck(call.id, request, leg.hop))
+
+
+def repeat_ack(context: Context, call: Call, leg: Leg, response: Response) -> None:
+    """A repeated 2xx to an INVITE of ours: its ACK was lost, send it again (13.2.2.4)."""
+    if leg.ack is not None and leg.ack[0] == response.cseq.number:
+        context.out.append(SendAck(call.id, leg.ack[1], leg.ack[2]))

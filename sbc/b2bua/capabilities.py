@@ -1,0 +1,47 @@
+"""What a leg can carry and what it can not: methods, extensions, bodies (RFC 3261 sections 8.2.2.3, 8.2.3, 20.5)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from sbc.b2bua.hooks import Reject
+from sbc.sip import Request, Response
+
+ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "MESSAGE")
+"""What a leg can carry; a leg is told those that its other side allows as well."""
+
+
+ALLOW = ", ".join(ALLOWED)
+"""What the SBC itself understands."""
+
+
+def allow(message: Request | Response) -> str:
+    """What the other leg may be told, given what this message's sender allows (RFC 3261 section 20.5)."""
+    allowed = message.headers.get("Allow")
+    if allowed is None or allowed == ALLOW:
+        return ALLOW
+    return _narrowed(", ".join(message.headers.get_all("Allow")))
+
+
+@lru_cache(256)
+def _narrowed(allowed: str) -> str:
+    names = {name.strip().upper() for name in allowed.split(",")}
+    return ", ".join(name for name in ALLOWED if name in names or name in ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"))
+
+
+def unsupported_extensions(request: Request) -> Reject | None:
+    """Require or Proxy-Require of anything: no extension is supported on a leg yet (8.2.2.3, 16.3 step 5)."""
+    if "Require" not in request.headers and "Proxy-Require" not in request.headers:
+        return None
+    listed = ", ".join([*request.headers.values("Require"), *request.headers.values("Proxy-Require")])
+    return Reject("call", 420, f"requires {listed}", headers=(("Unsupported", listed),)) if listed else None
+
+
+def unreadable_body(request: Request) -> Reject | None:
+    """A body that is no SDP, or is encoded (8.2.3)."""
+    if request.body and request.content_type != "application/sdp":
+        accept = (("Accept", "application/sdp"),)
+        return Reject("call", 415, f"body of type {request.content_type}", headers=accept)
+    if request.body and request.headers.get("Content-Encoding") not in (None, "identity"):
+        return Reject("call", 415, "encoded body", headers=(("Accept-Encoding", "identity"),))
+    return None

@@ -1,0 +1,142 @@
+"""What the A leg gets for its INVITE: the target's responses, built anew, or a refusal of our own."""
+
+from __future__ import annotations
+
+from sbc.b2bua import crossing, teardown
+from sbc.b2bua.answers import acknowledge, answer_invite
+from sbc.b2bua.call import Call, Ending, Leg
+from sbc.b2bua.capabilities import allow
+from sbc.b2bua.commands import CallChanged, Respond
+from sbc.b2bua.context import Context, border, own_agent
+from sbc.b2bua.targets import answer_sdp, let_go
+from sbc.media import MediaError
+from sbc.sip import Headers, Request, Response, make_response
+
+
+def pass_provisional(context: Context, call: Call, event: object) -> None:
+    response = event
+    assert isinstance(response, Response)
+    body = b""
+    if response.body and call.offer_in_invite:
+        try:
+            body = call.early_answer = answer_sdp(context, call, response)
+        except MediaError as fault:  # an unreliable answer may be ignored: the one that counts is in the 2xx (13.2.1)
+            context.decided(call, "adapt_media", "media", "early answer ignored", fault.reason)
+    if call.record.ringing is None and response.status == 180:
+        call.record.ringing = context.now
+    context.out.append(Respond(call.id, call.a.transaction, a_response(context, call, response, body)))
+
+
+def a_response(context: Context, call: Call, received: Response, body: bytes) -> Response:
+    """The A leg's response to its INVITE, built from the B leg's."""
+    leg, other = call.a, call.b
+    assert other is not None
+    response = make_response(leg.invite, received.status, phrase(received, other), to_tag=leg.local_tag, body=body)
+    headers = response.headers
+    if received.status < 300:
+        headers.add("Contact", leg.contact)
+        headers.add("Allow", allow(received))
+    own_agent(context, headers, "Server")
+    crossing.cross_headers(received.headers, headers, border(other, leg))
+    if body:
+        headers.add("Content-Type", "application/sdp")
+    context.rewrite(call, leg, response, received)
+    return response
+
+
+def phrase(received: Response, source: Leg) -> str | None:
+    """The reason phrase as received, unless it is out of a hidden zone; then the standard one of its status."""
+    return None if source.zone.hidden else received.reason
+
+
+def pass_answer(context: Context, call: Call, event: object) -> None:
+    assert isinstance(event, tuple)
+    received, body = event
+    leg, other = call.a, call.b
+    assert other is not None
+    context.deadlines.clear(call.id, "no answer")
+    if context.settings.longest_call:
+        context.deadlines.set(call.id, "longest", context.now + context.settings.longest_call)
+    call.targets.clear()
+    call.hops.clear()
+    record = call.record
+    record.answered, record.status = context.now, received.status
+    if record.b is not None:
+        record.b.status = received.status
+        record.b.user_agent = received.headers.get("Server") or received.headers.get("User-Agent") or ""
+    if call.offer_in_invite or not received.body:
+        acknowledge(context, call, other, received, b"")
+    else:
+        other.ack_owed = received
+    response = a_response(context, call, received, body)
+    answer_invite(context, call, leg, leg.transaction, response, leg.invite.cseq.number)
+    context.out.append(CallChanged(record.copy()))
+
+
+def refuse_answer(context: Context, call: Call, event: object) -> None:
+    """The 2xx cannot be served: ACK and BYE for its sender, a failure for the caller."""
+    assert isinstance(event, tuple)
+    assert call.b is not None
+    response, ending = event
+    acknowledge(context, call, call.b, response, b"")
+    teardown.hang_up(context, call, call.b, ending.reason)
+    refuse_call(context, call, ending)
+
+
+def pass_refusal(context: Context, call: Call, event: object) -> None:
+    """The caller gets the best failure response, or 503 where no target answered at all."""
+    received = event
+    if not isinstance(received, Response):
+        refuse_call(context, call, Ending("sbc", "no target could be reached", 503))
+        return
+    status = received.status
+    if status < 400:
+        context.decided(call, "call", "call", "480 for the caller", f"the target redirected ({status})")
+        refuse_call(context, call, Ending("callee", f"{status} {received.reason}", 480))
+        return
+    response = a_response(context, call, received, b"")
+    _final(context, call, response, Ending("callee", f"{status} {received.reason}"))
+
+
+def refuse_call(context: Context, call: Call, event: object) -> None:
+    """A final failure response of our own for the A leg."""
+    assert isinstance(event, Ending)
+    let_go(context, call, (event.reason,) if event.reason else ())
+    response = make_response(
+        call.a.invite, event.status or 503, event.phrase or None, to_tag=call.a.local_tag, headers=event.headers
+    )
+    own_agent(context, response.headers, "Server")
+    context.rewrite(call, call.a, response, None)
+    _final(context, call, response, event)
+
+
+def _final(context: Context, call: Call, response: Response, ending: Ending) -> None:
+    context.out.append(Respond(call.id, call.a.transaction, response))
+    call.a.told_the_end = True
+    if call.record.answered is None:
+        call.record.status = response.status
+    teardown.close(context, call, ending)
+
+
+def cancel_target(context: Context, call: Call, event: object) -> None:
+    """The caller gave up (CANCEL, or BYE in an early dialog)."""
+    assert isinstance(event, Request)
+    let_go(context, call, tuple(crossed_reasons(context, call, event)))
+    refuse_call(context, call, Ending("caller", event.method, 487))
+
+
+def crossed_reasons(context: Context, call: Call, request: Request) -> list[str]:
+    if call.b is None or "Reason" not in request.headers:
+        return []
+    crossed = Headers()
+    for value in request.headers.get_all("Reason"):
+        crossed.add("Reason", value)
+    kept = Headers()
+    crossing.cross_headers(crossed, kept, border(call.a, call.b))
+    return kept.get_all("Reason")
+
+
+def give_up(context: Context, call: Call, event: object) -> None:
+    """Timer C (16.8)."""
+    let_go(context, call, ('SIP;cause=408;text="No answer"',))
+    refuse_call(context, call, Ending("sbc", "no answer", 408))
