@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run setup test check bench peers clean
+.PHONY: run setup test check bench clean
 .DEFAULT_GOAL := run
 
 setup: $(VENV)/.ready
@@ -20,7 +20,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 run: setup
 	@sh tools/run-demo "$(BIN)"
 
-test: setup peers check
+test: setup
+	@sh tools/install-peers test
+	@$(MAKE) --no-print-directory check
 	@$(BIN)/python -m pytest
 
 # All of it, also after something failed: one run tells everything.
@@ -33,10 +35,8 @@ check: setup
 	$(BIN)/python -m tests.support.house || failed=yes; \
 	test -z "$$failed"
 
-peers:
-	@sh tools/install-peers
-
-bench: setup peers
+bench: setup
+	@sh tools/install-peers bench
 	@$(BIN)/python -m tests.bench
 
 clean:
