@@ -349,10 +349,17 @@ class B2bua:
             )
 
     def _silent(self, event: Silent) -> None:
+        """One silent stream is no reason to end a call whose other streams flow (a muted camera)."""
         call = self._call_of_flow(event.flow_id)
-        if call is not None:
+        if call is None or call.media is None:
+            return
+        call.silent_flows.add(event.flow_id)
+        watched = {flow.id for flow in call.media.flows() if flow.silence}
+        if watched <= call.silent_flows:
             self._step(call, Input.ENDED_HERE, _SILENCE)
             teardown.settle(self._context, call)
+        else:
+            self._context.decided(call, "observe", "media", "silent", f"flow {event.flow_id[-1]}; others still flow")
 
     def _stats(self, event: StatsReport) -> None:
         call = self._call_of_flow(event.flow_id)

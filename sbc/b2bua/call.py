@@ -261,6 +261,8 @@ class Call:
     """Branch of the relay that carries an offer/answer exchange now; "" when there is none."""
     draining_flows: set[str] = field(default_factory=set)
     """Flows removed whose last figures have not come."""
+    silent_flows: set[str] = field(default_factory=set)
+    """Flows that bring nothing; the call ends when all that should are among them."""
     mismatches: set[tuple[str, str]] = field(default_factory=set)
     """Flow and side of which the trail says already that packets of another source were dropped."""
     ended_forks: set[str] = field(default_factory=set)

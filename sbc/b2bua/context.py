@@ -67,10 +67,11 @@ class Context:
             view = LegView(leg.zone, leg.peer, source, leg.listener.advertised, leg.hop.remote.host)
             self.hooks.rewrite(message, view, received)
 
-    def apply(self, exchange: Exchange) -> None:
+    def apply(self, call: Call, exchange: Exchange) -> None:
         """Have the plane follow what an offer or answer changed."""
         for flow in exchange.flows:
             self.out.append(ApplyFlow(flow))
+            call.silent_flows.discard(flow.id)  # it is watched anew
         for flow_id in exchange.removed:
             self.out.append(RemoveFlow(flow_id))
 

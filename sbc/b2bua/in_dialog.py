@@ -35,14 +35,8 @@ def request_received(context: Context, call: Call, leg: Leg, request: Request, t
         context.decided(call, "call", refusal.policy, f"{request.method} refused: {refusal.status}", refusal.reason)
         answer(context, call, request, transaction, refusal.status, refusal.phrase, refusal.headers)
     elif request.method == "OPTIONS":
-        answer(
-            context,
-            call,
-            request,
-            transaction,
-            200,
-            headers=(("Allow", capabilities.ALLOW), ("Accept", "application/sdp")),
-        )
+        headers = (("Allow", capabilities.ALLOW), ("Accept", "application/sdp"))
+        answer(context, call, request, transaction, 200, headers=headers)
     else:
         _relay(context, call, leg, request, transaction)
 
@@ -110,7 +104,7 @@ def _relay(context: Context, call: Call, leg: Leg, request: Request, transaction
                 context.decided(call, "adapt_media", "media", f"reject {fault.status}", fault.reason)
                 answer(context, call, request, transaction, fault.status)
                 return
-            context.apply(exchange)
+            context.apply(call, exchange)
             body = exchange.sdp
     elif target_border.hidden and crossing.names_host(body.decode("latin-1"), target_border):
         context.decided(
@@ -217,14 +211,14 @@ def _exchanged(context: Context, call: Call, relay: Relay, response: Response) -
     side = "b" if relay.side == "a" else "a"
     exchange_of = call.media.answer if relay.offer else call.media.offer
     exchange = exchange_of(side, response.body, context.now)
-    context.apply(exchange)
+    context.apply(call, exchange)
     return exchange.sdp
 
 
 def _refused(context: Context, call: Call, relay: Relay, response: Response) -> None:
     """The session stays as it was (14.1); a side that does not know the dialog any more ends the call (12.2.1.2)."""
     if relay.offer and call.media is not None:
-        context.apply(call.media.reject(context.now))
+        context.apply(call, call.media.reject(context.now))
     _pass_back(context, call, relay, response, b"")
     if response.status == 481:
         _dialog_gone(context, call, relay, f"{response.status} to {relay.request.method}")
@@ -245,7 +239,7 @@ def timed_out(context: Context, call: Call, branch: TransactionId) -> None:
     if call.exchange == branch:
         call.exchange = ""
     if relay.offer and call.media is not None:
-        context.apply(call.media.reject(context.now))
+        context.apply(call, call.media.reject(context.now))
     answer(context, call, relay.request, relay.transaction, 408)
     _dialog_gone(context, call, relay, f"no answer to {relay.request.method}")
 
@@ -310,7 +304,7 @@ def _answer_in_ack(context: Context, call: Call, leg: Leg, other: Leg, request: 
             answers.acknowledge(context, call, other, owed, b"")
             context.step(call, Input.ENDED_HERE, Ending("sbc", fault.reason, reason=_REASON_BAD_MEDIA))
             return
-        context.apply(exchange)
+        context.apply(call, exchange)
         body = exchange.sdp
     answers.acknowledge(context, call, other, owed, body)
 

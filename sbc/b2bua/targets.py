@@ -193,14 +193,14 @@ def best_refusal(known: Response | None, new: Response) -> Response:
 
 
 def answer_sdp(context: Context, call: Call, response: Response) -> bytes:
-    """The B leg's SDP in a 2xx (or 18x), rewritten for the A leg; empty where there is none to give."""
+    """The B leg's SDP in a 2xx or 18x, rewritten for the A leg; empty where there is none to give."""
     if not response.body or response.content_type != "application/sdp":
         return call.early_answer if call.offer_in_invite else b""
     media = call.media
     assert media is not None
     if call.offer_in_invite:
-        exchange = media.answer("b", response.body, context.now)
+        exchange = media.answer("b", response.body, context.now, final=response.status >= 200)
     else:
         exchange = media.offer("b", response.body, context.now)
-    context.apply(exchange)
+    context.apply(call, exchange)
     return exchange.sdp
