@@ -6,6 +6,7 @@ import random
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from errno import EACCES, EADDRINUSE, EMFILE, ENFILE
+from functools import lru_cache
 from ipaddress import ip_address
 from math import gcd
 from typing import TYPE_CHECKING
@@ -76,18 +77,21 @@ def reachable(place: object, family: socket.AddressFamily) -> Place | None:
     host, port = place
     if not isinstance(host, str) or not isinstance(port, int) or not 0 < port < 65536:
         return None
+    text = _unicast(host, family)
+    return None if text is None else (text, port)
+
+
+@lru_cache(maxsize=4096)
+def _unicast(host: str, family: socket.AddressFamily) -> str | None:
+    """`host` as the kernel writes it, if it is one address of `family`; peers are few and come again."""
     try:
         text = socket.inet_ntop(family, socket.inet_pton(family, host))
     except (OSError, ValueError):
         return None
-    if (text[0] in "2f0" or text == "::") and _not_unicast(text):
+    address = ip_address(text)
+    if address.is_multicast or address.is_unspecified or text.startswith("0.") or text == "255.255.255.255":
         return None
-    return text, port
-
-
-def _not_unicast(host: str) -> bool:
-    address = ip_address(host)
-    return address.is_multicast or address.is_unspecified or host.startswith("0.") or host == "255.255.255.255"
+    return text
 
 
 class _Candidates:

@@ -24,6 +24,7 @@ MAX_LINE = 1 << 20
 """Bytes of one line; more means that the other end has gone wrong."""
 
 encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+decode = json.JSONDecoder().decode
 
 
 def encode_bind(host: str, count: int) -> bytes:

@@ -9,7 +9,6 @@ it over.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import select
@@ -23,7 +22,7 @@ from typing import Any
 
 from sbc.dataplane.ports import Ports
 from sbc.dataplane.relay import Relay
-from sbc.dataplane.wire import MAX_LINE, encode
+from sbc.dataplane.wire import MAX_LINE, decode, encode
 
 MAX_CONNECTIONS = 4
 MAX_UNREAD = 4 << 20
@@ -88,10 +87,11 @@ class Worker:
         poll, clock = self._epoll.poll, time.monotonic
         wake_at = waited_at = 0.0
         while not self._stopping:
-            ready = poll(0, BATCH)
+            now = clock()
+            busy = now - waited_at < BUSY
+            ready = poll(0, BATCH) if busy else []
             if not ready:  # everything has been read: now there is time to wait
-                now = clock()
-                if now - waited_at < BUSY:
+                if busy:
                     time.sleep(PAUSE)
                 ready = poll(max(0.0, wake_at - now), BATCH)
                 waited_at = clock()
@@ -171,7 +171,7 @@ class Worker:
 
     def _obey(self, line: bytes) -> None:
         try:
-            what, *arguments = json.loads(line)
+            what, *arguments = decode(line.decode())
             if what == "a":
                 flow_id, is_rtp, clock_rate, silence, *sides = arguments
                 self.relay.apply(str(flow_id), bool(is_rtp), int(clock_rate), float(silence), sides)

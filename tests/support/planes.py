@@ -15,7 +15,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.process import reapAllProcesses
 
 from sbc.dataplane import MemoryPlane, PortRange, UserspacePlane
-from sbc.media.flow import DataPlane, Flow, FlowEvent, FlowSide, Latching
+from sbc.media.flow import DataPlane, Flow, FlowEvent, FlowSide, Latching, PortsReady, StatsReport
 from sbc.sip import Address
 
 WIDTH = 600
@@ -168,3 +168,73 @@ def side(local: Address, remote: Address | None, **changes: Any) -> FlowSide:
 
 def flow(flow_id: str, a: FlowSide, b: FlowSide, **changes: Any) -> Flow:
     return Flow(flow_id, "rtp", 8000, a, b, 0.0)._replace(**changes)
+
+
+SETTLED = 40
+"""Packets after which a plane may treat a stream otherwise than its first packets (a faster path)."""
+_names = (f"call-{n}/0" for n in itertools.count())
+
+
+class Stage:
+    """A flow on a plane, and phones around it."""
+
+    def __init__(self, under_test: PlaneUnderTest) -> None:
+        self.under_test = under_test
+        self.phones: list[Phone] = []
+        self.flows: list[str] = []
+
+    def phone(self, host: str = "127.0.0.1", port: int = 0) -> Phone:
+        made = Phone(host, port)
+        self.phones.append(made)
+        return made
+
+    def phone_pair(self) -> tuple[Phone, Phone]:
+        """Phones on an even port and the odd one after it."""
+        while True:
+            first = self.phone()
+            if first.address.port % 2 == 0:
+                try:
+                    return first, self.phone(port=first.address.port + 1)
+                except OSError:
+                    continue
+
+    def ports(self, host: str = "127.0.0.1", count: int = 2) -> list[Address]:
+        seen = len(self.under_test.events)
+        self.under_test.plane.bind(host, count)
+        self.under_test.wait(PortsReady, lambda e: e in self.under_test.events[seen:])
+        ready = next(e for e in self.under_test.events[seen:] if isinstance(e, PortsReady))
+        return [Address(host, port) for port in ready.ports]
+
+    def apply(self, a: FlowSide, b: FlowSide, **changes: Any) -> Flow:
+        made = flow(next(_names), a, b, **changes)
+        self.flows.append(made.id)
+        self.again(made)
+        return made
+
+    def again(self, changed: Flow) -> None:
+        self.under_test.plane.apply(changed)
+        self.under_test.run(0)
+
+    def call(self, **changes: Any) -> tuple[Flow, Phone, Phone]:
+        """A flow between two phones at the places that their SDP named."""
+        near, far = self.phone(), self.phone()
+        local_a, local_b = self.ports()
+        return self.apply(side(local_a, near.address), side(local_b, far.address), **changes), near, far
+
+    def remove(self, removed: Flow) -> StatsReport:
+        self.under_test.plane.remove(removed.id)
+        return self.under_test.wait(StatsReport, lambda e: e.flow_id == removed.id)
+
+    def close(self) -> None:
+        for name in self.flows:
+            self.under_test.plane.remove(name)
+        self.under_test.run(0.05)
+        for phone in self.phones:
+            phone.close()
+
+
+def settle(speaker: Phone, to: Address, listener: Phone, first: int = 1) -> None:
+    """Speak until the plane knows the stream well."""
+    for sequence in range(first, first + SETTLED):
+        speaker.send(to, rtp(sequence))
+        listener.receive()
