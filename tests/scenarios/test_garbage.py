@@ -19,6 +19,7 @@ from tests.support.scenario import INWARDS, place
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("sipp", "nft")]
 
+T1 = 0.05
 DATAGRAMS = 100_000
 BURST = 250
 """Datagrams sent in a row; then the SBC must answer before it gets more, so that none is lost in a full buffer."""
@@ -27,7 +28,7 @@ URI = f"sip:1001@{PUBLIC.edge}"
 
 CONFIG = f"""
 [sip]
-t1 = 0.05
+t1 = {T1}
 t2 = 0.2
 t4 = 0.25
 [sip.tcp]
@@ -43,7 +44,9 @@ no_answer = 1
 def border() -> Iterator[Border]:
     with Border(CONFIG) as border:
         yield border
-        border.edge.wait_idle()
+        time.sleep(64 * T1 + 1)
+        border.edge.stop()
+        assert set(border.edge.table_sizes().values()) == {0}
 
 
 @pytest.fixture(autouse=True)

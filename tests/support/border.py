@@ -56,6 +56,17 @@ class Border:
         """The record of the call that `caller` placed, once it has ended. Raises AssertionError if there is none."""
         return self.record_where(lambda record: record["a"]["call_id"] == caller.call_id(number))
 
+    def records(self, count: int) -> list[dict[str, Any]]:
+        """The records of all calls, once there are `count` and all have ended."""
+        found: list[dict[str, Any]] = []
+
+        def ended() -> bool:
+            found[:] = self.edge.calls()
+            return len(found) == count and all(record["ended"] for record in found)
+
+        wait_until(ended, f"{count} records of calls", timeout=8, step=0.2)
+        return found
+
     def record_where(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         found: list[dict[str, Any]] = []
 

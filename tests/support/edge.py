@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from pyroute2 import netns
 
 from tests.support.lab import PUBLIC, Lab, Namespace, end_process
 from tests.support.raw import request, status
@@ -56,6 +59,27 @@ class Edge:
     def calls(self) -> list[dict[str, Any]]:
         """The records of the calls, newest first."""
         return [json.loads(line) for line in self.sbc("calls", "--json", "--limit", "0").splitlines()]
+
+    def processes(self) -> list[int]:
+        """Ids of the SBC's processes."""
+        return [int(pid) for pid in netns.ns_pids().get(self.lab.edge.name, [])]
+
+    def memory(self) -> int:
+        """Bytes of memory of all its processes, shared pages counted once (PSS)."""
+        pattern = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
+        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.processes()]
+        return sum(int(found[1]) for text in rollups if (found := pattern.search(text))) * 1024
+
+    def cpu(self) -> float:
+        """Seconds of CPU time that its processes have used."""
+        fields = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in self.processes()]
+        return sum(int(field[11]) + int(field[12]) for field in fields) / os.sysconf("SC_CLK_TCK")
+
+    def table_sizes(self) -> dict[str, int]:
+        """What its tables held when it was asked to end, as its log says."""
+        said = re.search(r"in use: ([^\"]+)", self.log())
+        assert said, self.log()[-3000:]
+        return {name: int(size) for name, size in (each.rsplit(" ", 1) for each in said[1].split(", "))}
 
     def terminate(self) -> None:
         """Ask it to drain, without waiting."""

@@ -201,9 +201,9 @@ class Lab:
         """
         outer = self._namespaces["nat"] if self.behind_nat else self.edge
         for namespace, interface in ((self.public, "eth0"), (outer, "outside")):
-            rule = f"meta l4proto udp numgen random mod 100 < {percent} drop"
-            chain = f'chain in {{ type filter hook ingress device "{interface}" priority 0; {rule}; }}'
-            rules = f"table netdev loss {{}}\ndelete table netdev loss\ntable netdev loss {{ {chain} }}\n"
+            rule = f'iifname "{interface}" meta l4proto udp numgen random mod 100 < {percent} drop'
+            chain = f"chain in {{ type filter hook prerouting priority -300; {rule}; }}"
+            rules = f"table inet loss {{}}\ndelete table inet loss\ntable inet loss {{ {chain}\n}}\n"
             namespace.run(["nft", "-f", "-"], input=rules)
 
     def clear(self) -> None:

@@ -26,7 +26,7 @@ class Sipp:
     """One running SIPp.
 
     `scenario` names a file of tests/scenarios/sipp without ".xml", or one that SIPp has built in: "-uac", "-uas".
-    `dialled` is the Request-URI of its calls. `replace` fills the places written %name% in the file (SIPp's own keywords
+    `scenario` may be a path as well. `dialled` is the Request-URI of its calls. `replace` fills the places written %name% in the file (SIPp's own keywords
     cannot stand in attributes).
     """
 
@@ -45,6 +45,7 @@ class Sipp:
         extra: Sequence[str] = (),
         replace: Mapping[str, object] | None = None,
         timeout: float = 20.0,
+        trace: bool = True,
     ) -> None:
         self.scenario = scenario
         self._timeout = timeout
@@ -54,7 +55,8 @@ class Sipp:
         options += ["-i", f"[{bare}]" if ":" in bare else bare, "-p", str(port), "-m", str(calls), "-s", service]
         options += ["-t", "t1" if tcp else "u1", "-nostdin", "-cp", str(next(_control_ports))]
         options += ["-timeout", f"{timeout:.0f}s", "-timeout_error"]
-        options += ["-trace_err", "-error_file", "errors", "-trace_msg", "-message_file", "messages"]
+        options += ["-trace_err", "-error_file", "errors"]
+        options += ["-trace_msg", "-message_file", "messages"] if trace else []
         options += ["-key", "dialled", dialled] if dialled else []
         command = ["sipp", *([target] if target else []), *options, *extra]
         with (self._directory / "screen").open("wb") as screen:
@@ -69,7 +71,7 @@ class Sipp:
             text = text.replace(f"%{name}%", str(value))
         unfilled = re.findall(r"%[a-z_]+%", text)
         assert not unfilled, f"{scenario}.xml wants {unfilled}"
-        path = self._directory / f"{scenario}.xml"
+        path = self._directory / f"{Path(scenario).name}.xml"
         path.write_text(text)
         return path
 
@@ -88,6 +90,10 @@ class Sipp:
             end_process(self._process)
             code = -1
         assert code == 0, f"SIPp {self.scenario}: {_MEANING.get(code, code)}\n{self.trouble()}"
+
+    def ended(self) -> int:
+        """Wait for the end of its calls, however they went; SIPp's exit code."""
+        return self._process.wait(self._timeout + 5)
 
     def count(self, label: str) -> int:
         """A figure of the closing screen: "Successful call", "Failed call", "Retransmissions" ..."""
