@@ -134,6 +134,4 @@ class TransactionFailed(NamedTuple):
     label: str
 
 
-SipEvent = (
-    RequestReceived | ResponseReceived | AckReceived | CancelReceived | TransactionTimedOut | TransactionFailed
-)
+SipEvent = RequestReceived | ResponseReceived | AckReceived | CancelReceived | TransactionTimedOut | TransactionFailed
