@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from sbc.media.flow import Flow, FlowEvent, FlowId, PlaneLost, PortsReady, StatsReport, StreamStats
+from sbc.media import Flow, FlowEvent, FlowId, PlaneLost, PortsReady, StatsReport, StreamStats
 
 
 class MemoryPlane:

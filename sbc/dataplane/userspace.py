@@ -29,7 +29,7 @@ from zope.interface import implementer
 
 import sbc
 from sbc.dataplane.wire import MAX_LINE, encode_apply, encode_bind, encode_remove
-from sbc.media.flow import (
+from sbc.media import (
     Flow,
     FlowEvent,
     FlowId,

@@ -18,7 +18,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sbc.media.flow import Flow, FlowSide
+    from sbc.media import Flow, FlowSide
 
 MAX_LINE = 1 << 20
 """Bytes of one line; more means that the other end has gone wrong."""

@@ -12,7 +12,9 @@ from sbc.sip import (
     Hop,
     Limits,
     Packet,
+    Refused,
     Request,
+    RequestReceived,
     Response,
     SipEvent,
     SipStack,
@@ -117,3 +119,25 @@ def answer_to(transmit: Transmit, status: int, to_tag: str | None = "bob-tag", h
     received = read(transmit)
     assert isinstance(received, Request)
     return Packet(make_response(received, status, to_tag=to_tag).to_bytes(), hop or transmit.hop)
+
+
+def received(stack: SipStack, data: bytes | None = None, hop: Hop = UDP, now: float = 0.0) -> RequestReceived:
+    """The event that a new request gives."""
+    (effect,) = stack.receive(Packet(data or request_bytes(), hop), now)
+    assert isinstance(effect, Deliver)
+    assert isinstance(effect.event, RequestReceived)
+    return effect.event
+
+
+def respond(stack: SipStack, event: RequestReceived, status: int, now: float = 0.0) -> list[Effect]:
+    response = make_response(event.request, status, to_tag="our-tag")
+    return stack.respond(event.transaction, response, now, label="the call")
+
+
+def refusal(effects: list[Effect]) -> str:
+    (refused,) = (effect for effect in effects if isinstance(effect, Refused))
+    return refused.reason
+
+
+def is_empty(stack: SipStack) -> bool:
+    return (stack.client_count, stack.server_count, stack.next_deadline()) == (0, 0, None)
