@@ -35,6 +35,9 @@ address = "{PRIVATE.others[1]}"
 [peers.closed]
 zone = "private"
 address = "{PRIVATE.host}:5999"
+[peers.closed2]
+zone = "private"
+address = "{PRIVATE.host}:5998"
 [peers.absent]
 zone = "private"
 address = "{PRIVATE.absent}"
@@ -65,7 +68,7 @@ to = ["closed"]
 [[routes]]
 from = "public"
 number = "42*"
-to = ["closed", "absent"]
+to = ["closed", "closed2"]
 """
 
 

@@ -13,7 +13,7 @@ import subprocess
 import wave
 from pathlib import Path
 
-from tests.support.lab import Namespace, end_process, is_bound, wait_until
+from tests.support.lab import Namespace, end_process, wait_until
 
 _MODULES = Path("/usr/lib/baresip/modules")
 _RATE = 8000
@@ -83,8 +83,8 @@ class Baresip:
         with (self._directory / "log").open("wb") as log:
             command = ["baresip", "-f", self._directory]
             self._process = namespace.popen(command, cwd=self._directory, stdout=log, stderr=subprocess.STDOUT)
-        wait_until(lambda: is_bound(self._process.pid, port, "udp"), f"baresip on port {port}")
-        wait_until(lambda: is_bound(self._process.pid, control, "tcp"), "baresip's control port")
+        wait_until(lambda: namespace.is_bound(port, "udp"), f"baresip on port {port}")
+        wait_until(lambda: namespace.is_bound(control, "tcp"), "baresip's control port")
 
     def dial(self, uri: str) -> None:
         self.command("dial", uri)

@@ -135,6 +135,12 @@ class Namespace:
         made.connect(target)
         return made
 
+    def is_bound(self, port: int, transport: str) -> bool:
+        """Whether a socket here waits at `port`; `transport` is "udp" or "tcp"."""
+        wanted = re.compile(rf"^\s*\d+: [0-9A-F]+:{port:04X} [0-9A-F]+:0000 (07|0A) ", re.MULTILINE)
+        tables = [Path("/proc/thread-self/net") / name for name in (transport, transport + "6")]
+        return any(wanted.search(text) for text in self.call(lambda: [table.read_text() for table in tables]))
+
     def sysctl(self, key: str, value: str) -> None:
         path = Path("/proc/sys") / key.replace(".", "/")
         self.call(lambda: path.write_text(value))
@@ -304,16 +310,6 @@ def wait_until(condition: Callable[[], bool], what: str, timeout: float = 10.0, 
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {timeout} s")
         time.sleep(step)
-
-
-def is_bound(pid: int, port: int, transport: str) -> bool:
-    """Whether a socket in the network namespace of process `pid` waits at `port`; `transport` is "udp" or "tcp"."""
-    wanted = re.compile(rf"^\s*\d+: [0-9A-F]+:{port:04X} [0-9A-F]+:0000 (07|0A) ", re.MULTILINE)
-    for table in (transport, transport + "6"):
-        with contextlib.suppress(OSError):
-            if wanted.search(Path(f"/proc/{pid}/net/{table}").read_text()):
-                return True
-    return False
 
 
 def _remove_stale() -> None:

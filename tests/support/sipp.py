@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.support.lab import Namespace, end_process, is_bound, wait_until
+from tests.support.lab import Namespace, end_process, wait_until
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios" / "sipp"
 _MEANING = {
@@ -26,8 +26,8 @@ class Sipp:
     """One running SIPp.
 
     `scenario` names a file of tests/scenarios/sipp without ".xml", or one that SIPp has built in: "-uac", "-uas".
-    `scenario` may be a path as well. `dialled` is the Request-URI of its calls. `replace` fills the places written %name% in the file (SIPp's own keywords
-    cannot stand in attributes).
+    `scenario` may be a path as well. `dialled` is the Request-URI of its calls. `replace` fills the places written
+    %name% in the file (SIPp's own keywords cannot stand in attributes).
     """
 
     def __init__(
@@ -49,11 +49,12 @@ class Sipp:
     ) -> None:
         self.scenario = scenario
         self._timeout = timeout
-        self._directory = namespace.directory()
+        self._namespace, self._directory = namespace, namespace.directory()
         self._address = bare = address.strip("[]")
         options = ["-sn", scenario[1:]] if scenario.startswith("-") else ["-sf", str(self._filled(scenario, replace))]
         options += ["-i", f"[{bare}]" if ":" in bare else bare, "-p", str(port), "-m", str(calls), "-s", service]
-        options += ["-t", "t1" if tcp else "u1", "-nostdin", "-cp", str(next(_control_ports))]
+        control = next(_control_ports)
+        options += ["-t", "t1" if tcp else "u1", "-nostdin", "-cp", str(control)]
         options += ["-timeout", f"{timeout:.0f}s", "-timeout_error"]
         options += ["-trace_err", "-error_file", "errors"]
         options += ["-trace_msg", "-message_file", "messages"] if trace else []
@@ -62,7 +63,7 @@ class Sipp:
         with (self._directory / "screen").open("wb") as screen:
             self._process = namespace.popen(command, cwd=self._directory, stdout=screen, stderr=subprocess.STDOUT)
         if not target:
-            self._wait_bound(port, "tcp" if tcp else "udp")
+            self._wait_bound(control)
 
     def _filled(self, scenario: str, replace: Mapping[str, object] | None) -> Path:
         text = (SCENARIOS / f"{scenario}.xml").read_text()
@@ -75,12 +76,14 @@ class Sipp:
         path.write_text(text)
         return path
 
-    def _wait_bound(self, port: int, transport: str) -> None:
+    def _wait_bound(self, control: int) -> None:
+        """The control port is the last that SIPp binds."""
+
         def ready() -> bool:
             assert self._process.poll() is None, f"SIPp did not start: {self.trouble()}"
-            return is_bound(self._process.pid, port, transport)
+            return self._namespace.is_bound(control, "udp")
 
-        wait_until(ready, f"SIPp on port {port}")
+        wait_until(ready, f"SIPp {self.scenario} at work")
 
     def wait(self) -> None:
         """Wait for the end of its calls. Raises AssertionError, with what SIPp says, unless all went as written."""
