@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sbc.b2bua.b2bua import B2bua
 from sbc.b2bua.commands import (
+    Abandon,
     Answer,
     ApplyFlow,
     Ask,
@@ -45,6 +46,7 @@ from sbc.b2bua.network import Listener, Network, Peer, Settings, Zone
 __all__ = [
     "CROSSING",
     "PASS",
+    "Abandon",
     "AdmitVerdict",
     "Answer",
     "ApplyFlow",

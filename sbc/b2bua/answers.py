@@ -13,6 +13,8 @@ def answer_invite(
 ) -> None:
     """Send a 2xx to an INVITE of `leg`, again and again until its ACK comes (13.3.1.4)."""
     timers = context.settings.timers
+    if leg.dialog is not None:
+        leg.dialog.confirmed = True
     leg.unacked = Unacked(transaction, response, cseq, timers.t1, context.now + 64 * timers.t1)
     context.deadlines.set(call.id, f"2xx {leg.side}", context.now + timers.t1)
     context.out.append(Respond(call.id, transaction, response))

@@ -34,13 +34,11 @@ from sbc.sip import (
 )
 
 _ACTIONS: dict[Action, Callable[[Context, Call, object], None]] = {
-    Action.SEND_INVITE: targets.send_invite,
-    Action.NEXT_TARGET: targets.next_target,
     Action.PASS_PROVISIONAL: replies.pass_provisional,
     Action.PASS_ANSWER: replies.pass_answer,
     Action.REFUSE_ANSWER: replies.refuse_answer,
     Action.PASS_REFUSAL: replies.pass_refusal,
-    Action.CANCEL_TARGET: replies.cancel_target,
+    Action.CANCEL_TARGETS: replies.cancel_targets,
     Action.GIVE_UP: replies.give_up,
     Action.REFUSE_CALL: replies.refuse_call,
     Action.CONFIRM: lambda context, call, event: None,
@@ -77,15 +75,15 @@ class B2bua:
             Silent: self._silent,
             StatsReport: self._stats,
         }
-        self._on_deadline: dict[str, Callable[[Call], None]] = {
-            "no answer": lambda call: self._step(call, Input.NO_ANSWER, None),
-            "target silent": self._target_silent,
-            "2xx a": lambda call: self._repeat_2xx(call, call.a),
-            "2xx b": lambda call: self._repeat_2xx(call, call.b),
-            "longest": lambda call: self._step(call, Input.ENDED_HERE, _LONGEST),
-            "drain": lambda call: self._step(call, Input.ENDED_HERE, _DRAIN),
-            "last figures": lambda call: call.draining_flows.clear(),
-            "strays": teardown.drop_strays,
+        self._on_deadline: dict[str, Callable[[Call, str], None]] = {
+            "no answer": lambda call, _: self._step(call, Input.NO_ANSWER, None),
+            "silent": lambda call, number: self._target_late(call, number, "is silent"),
+            "ring": lambda call, number: self._target_late(call, number, "no answer in its time"),
+            "2xx": self._repeat_2xx,
+            "longest": lambda call, _: self._step(call, Input.ENDED_HERE, _LONGEST),
+            "drain": lambda call, _: self._step(call, Input.ENDED_HERE, _DRAIN),
+            "last figures": lambda call, _: call.draining_flows.clear(),
+            "strays": lambda call, _: teardown.drop_strays(call),
         }
 
     # -- what the driver calls -----------------------------------------------------------------------------------------
@@ -112,7 +110,12 @@ class B2bua:
                 self._ask_for_peers()
                 continue
             call = context.calls[owner]
-            self._on_deadline[kind](call)
+            handler = self._on_deadline.get(kind)
+            if handler is None:  # "silent 2", "2xx a": of one attempt, of one leg
+                kind, _, of = kind.partition(" ")
+                self._on_deadline[kind](call, of)
+            else:
+                handler(call, "")
             teardown.settle(context, call)
         return self._commands(context)
 
@@ -182,7 +185,9 @@ class B2bua:
         tag = request.to.tag
         if tag is None:
             if request.method == "INVITE":
-                setup.open_call(context, request, event.transaction, event.packet)
+                opened = setup.open_call(context, request, event.transaction, event.packet)
+                if opened is not None:  # it may have been refused at once
+                    teardown.settle(context, opened)
             else:
                 outside.request_received(context, request, event.transaction, event.packet)
             return
@@ -199,9 +204,8 @@ class B2bua:
         found = self._context.dialogs.get((call_id, local_tag))
         if found is None:
             return None
-        call, side = found
-        leg = call.leg(side)
-        if leg is None or leg.dialog is None or leg.dialog.remote_tag != (remote_tag or ""):
+        call, leg = found
+        if leg.dialog_with(remote_tag or "") is None:
             return None
         self._context.out.append(MessageSeen(call.id, packet))
         leg.seen_from(packet.hop)
@@ -239,15 +243,17 @@ class B2bua:
             teardown.settle(context, call)
 
     def _invite_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
+        attempt = call.attempts.get(sent.attempt)
+        if attempt is not None:
+            targets.invite_response(self._context, call, attempt, event.response)
+            return
         leg = call.b
-        assert leg is not None
-        if leg.dialog is None or event.response.status >= 300:
-            targets.invite_response(self._context, call, event.response)
-        elif event.response.status >= 200:
-            if event.response.to.tag == leg.dialog.remote_tag:
-                answers.repeat_ack(self._context, call, leg, event.response)
-            else:
-                teardown.stray_answer(self._context, call, sent, event.response)
+        if leg is None or leg.dialog is None or not 200 <= event.response.status < 300:
+            return
+        if event.response.to.tag == leg.dialog.remote_tag and leg.transaction == event.transaction:
+            answers.repeat_ack(self._context, call, leg, event.response)
+        else:
+            teardown.stray_answer(self._context, call, sent, event.response)
 
     def _stray_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
         if event.response.status >= 300:
@@ -277,9 +283,10 @@ class B2bua:
         if call is None or sent is None:
             return
         if sent.purpose is Purpose.INVITE:
-            what = "did not answer" if isinstance(event, TransactionTimedOut) else "cannot be reached"
-            context.decided(call, "call", "failover", "target lost", f"{sent.hop.remote.host} {what}")
-            self._step(call, Input.TARGET_LOST, None)
+            attempt = call.attempts.get(sent.attempt)
+            if attempt is not None:
+                timed_out = isinstance(event, TransactionTimedOut)
+                targets.lost(context, call, attempt, "did not answer" if timed_out else "cannot be reached")
         elif sent.purpose is Purpose.RELAY:
             in_dialog.timed_out(context, call, event.transaction)
         teardown.settle(context, call)
@@ -288,20 +295,15 @@ class B2bua:
 
     def _answer(self, event: Answer) -> None:
         context = self._context
-        call = context.questions.pop(event.token, None)
+        call, number = context.questions.pop(event.token, (None, 0))
         if call is None:
             peer = context.network.peers.get(event.token.removeprefix(_PEER_QUESTION))
             if peer is not None:
                 context.places.learn(peer, tuple(hop.remote.host for hop in event.hops))
             return
-        call.question = ""
-        call.hops = list(event.hops)
-        if call.hops:
-            self._step(call, Input.TARGET_FOUND, None)
-        else:
-            host = call.target.host if call.target is not None else ""
-            context.decided(call, "call", "failover", "target lost", f"{host}: {event.error or 'no address'}")
-            self._step(call, Input.TARGET_LOST, None)
+        attempt = call.attempts.get(number)
+        if attempt is not None:
+            targets.resolved(context, call, attempt, event.hops, event.error)
         teardown.settle(context, call)
 
     def _ask_for_peers(self) -> None:
@@ -372,13 +374,14 @@ class B2bua:
 
     # -- deadlines -----------------------------------------------------------------------------------------------------
 
-    def _target_silent(self, call: Call) -> None:
-        host = call.b.hop.remote.host if call.b is not None else ""
-        self._context.decided(call, "call", "failover", "target lost", f"{host} is silent")
-        self._step(call, Input.TARGET_LOST, None)
+    def _target_late(self, call: Call, number: str, why: str) -> None:
+        attempt = call.attempts.get(int(number))
+        if attempt is not None:
+            targets.lost(self._context, call, attempt, why)
 
-    def _repeat_2xx(self, call: Call, leg: Leg | None) -> None:
+    def _repeat_2xx(self, call: Call, side: str) -> None:
         """13.3.1.4: at T1, doubling up to T2, until the ACK comes; after 64*T1 the call ends."""
+        leg = call.leg(side)
         if leg is None or leg.unacked is None:
             return
         context, unacked = self._context, leg.unacked

@@ -16,10 +16,8 @@ from sbc.sip import Dialog, Hop, Request, Response, TransactionId
 class CallState(Enum):
     """Where the call stands, seen from its A leg."""
 
-    ROUTING = auto()
-    """INVITE received and answered with 100; the addresses of a target are being found out."""
     CALLING = auto()
-    """INVITE sent to a target; no final response yet."""
+    """INVITE received and answered with 100; targets are being tried (see `sbc.b2bua.targets`)."""
     ANSWERED = auto()
     """2xx sent to the A leg, its ACK has not come."""
     ESTABLISHED = auto()
@@ -31,16 +29,12 @@ class CallState(Enum):
 class Input(Enum):
     """What can happen to a call. Requests inside the dialogs other than BYE are `sbc.b2bua.in_dialog`'s matter."""
 
-    TARGET_FOUND = auto()
-    """The addresses of a target are known."""
-    TARGET_LOST = auto()
-    """The target cannot be reached, timed out, or answered with a status that the next one may mend."""
     PROVISIONAL = auto()
     ANSWER = auto()
     BAD_ANSWER = auto()
     """A 2xx whose SDP cannot be served."""
     REFUSAL = auto()
-    """The target's final failure response, or the best one when no target is left."""
+    """The last target is lost, or one has refused for all of them."""
     CANCEL = auto()
     ACK = auto()
     BYE = auto()
@@ -52,15 +46,13 @@ class Input(Enum):
 
 
 class Action(Enum):
-    """Names of what `sbc.b2bua.setup` and `sbc.b2bua.teardown` do; the table below says when."""
+    """Names of what `sbc.b2bua.replies` and `sbc.b2bua.teardown` do; the table below says when."""
 
-    SEND_INVITE = auto()
-    NEXT_TARGET = auto()
     PASS_PROVISIONAL = auto()
     PASS_ANSWER = auto()
     REFUSE_ANSWER = auto()
     PASS_REFUSAL = auto()
-    CANCEL_TARGET = auto()
+    CANCEL_TARGETS = auto()
     GIVE_UP = auto()
     CONFIRM = auto()
     END_BY_PEER = auto()
@@ -69,26 +61,17 @@ class Action(Enum):
 
 
 TRANSITIONS: dict[tuple[CallState, Input], tuple[CallState, Action]] = {
-    (CallState.ROUTING, Input.TARGET_FOUND): (CallState.CALLING, Action.SEND_INVITE),
-    # RFC 3261 16.7, 21.5: what one target cannot do another may; NEXT_TARGET refuses the call when none is left
-    (CallState.ROUTING, Input.TARGET_LOST): (CallState.ROUTING, Action.NEXT_TARGET),
-    (CallState.CALLING, Input.TARGET_LOST): (CallState.ROUTING, Action.NEXT_TARGET),
     (CallState.CALLING, Input.PROVISIONAL): (CallState.CALLING, Action.PASS_PROVISIONAL),
     (CallState.CALLING, Input.ANSWER): (CallState.ANSWERED, Action.PASS_ANSWER),
     # 13.2.2.4: an answer that is not acceptable: "the UAC MUST ... generate a valid ... ACK, and then ... send a BYE"
     (CallState.CALLING, Input.BAD_ANSWER): (CallState.CLOSING, Action.REFUSE_ANSWER),
     (CallState.CALLING, Input.REFUSAL): (CallState.CLOSING, Action.PASS_REFUSAL),
-    (CallState.ROUTING, Input.REFUSAL): (CallState.CLOSING, Action.PASS_REFUSAL),
     # 9.2: "the UAS ... SHOULD immediately respond to the INVITE with a 487"
-    (CallState.ROUTING, Input.CANCEL): (CallState.CLOSING, Action.CANCEL_TARGET),
-    (CallState.CALLING, Input.CANCEL): (CallState.CLOSING, Action.CANCEL_TARGET),
+    (CallState.CALLING, Input.CANCEL): (CallState.CLOSING, Action.CANCEL_TARGETS),
     # 15: "The caller's UA MAY send a BYE for either confirmed or early dialogs"
-    (CallState.ROUTING, Input.BYE): (CallState.CLOSING, Action.CANCEL_TARGET),
-    (CallState.CALLING, Input.BYE): (CallState.CLOSING, Action.CANCEL_TARGET),
+    (CallState.CALLING, Input.BYE): (CallState.CLOSING, Action.CANCEL_TARGETS),
     # 16.8: timer C: "the proxy MUST generate a CANCEL" when a provisional came
-    (CallState.ROUTING, Input.NO_ANSWER): (CallState.CLOSING, Action.GIVE_UP),
     (CallState.CALLING, Input.NO_ANSWER): (CallState.CLOSING, Action.GIVE_UP),
-    (CallState.ROUTING, Input.ENDED_HERE): (CallState.CLOSING, Action.REFUSE_CALL),
     (CallState.CALLING, Input.ENDED_HERE): (CallState.CLOSING, Action.REFUSE_CALL),
     (CallState.ANSWERED, Input.ACK): (CallState.ESTABLISHED, Action.CONFIRM),
     (CallState.ESTABLISHED, Input.ACK): (CallState.ESTABLISHED, Action.CONFIRM),
@@ -101,35 +84,29 @@ TRANSITIONS: dict[tuple[CallState, Input], tuple[CallState, Action]] = {
     (CallState.ESTABLISHED, Input.ENDED_HERE): (CallState.CLOSING, Action.END_BY_SBC),
 }
 
+_LATE = (
+    *(Input.PROVISIONAL, Input.ANSWER, Input.BAD_ANSWER, Input.REFUSAL, Input.NO_ANSWER),
+    Input.CANCEL,  # 9.2: "no effect on the processing of the original request" after its final response
+)
+
 IGNORED: frozenset[tuple[CallState, Input]] = frozenset(
     {
-        # An answer about a target that is no longer the current one is a stray's (see `Purpose.STRAY`), not the call's.
-        (CallState.ROUTING, Input.PROVISIONAL),
-        (CallState.ROUTING, Input.ANSWER),
-        (CallState.ROUTING, Input.BAD_ANSWER),
-        (CallState.CALLING, Input.TARGET_FOUND),
         # Nothing was sent that could be acknowledged.
-        (CallState.ROUTING, Input.ACK),
         (CallState.CALLING, Input.ACK),
-        (CallState.ROUTING, Input.UNACKED),
         (CallState.CALLING, Input.UNACKED),
-        # After the 2xx: a repeated 2xx is acknowledged again where it comes in; the rest is late.
-        *((state, late) for state in (CallState.ANSWERED, CallState.ESTABLISHED) for late in (
-            Input.TARGET_FOUND, Input.TARGET_LOST, Input.PROVISIONAL, Input.ANSWER, Input.BAD_ANSWER, Input.REFUSAL,
-            Input.NO_ANSWER,
-            Input.CANCEL,  # 9.2: "no effect on the processing of the original request" after its final response
-        )),
+        # A repeated 2xx is acknowledged again where it comes in; the rest is late.
+        *((state, late) for state in (CallState.ANSWERED, CallState.ESTABLISHED) for late in _LATE),
         # It is over: nothing changes that.
         *((CallState.CLOSING, late) for late in Input),
     }
-)  # fmt: skip
+)
 
 
 class Purpose(Enum):
     """Why a client transaction of a call exists."""
 
     INVITE = auto()
-    """The initial INVITE to the current target."""
+    """The initial INVITE to a target that is being tried, or that has answered."""
     STRAY = auto()
     """An initial INVITE given up or cancelled: a 2xx to it is acknowledged and ended."""
     RELAY = auto()
@@ -166,6 +143,9 @@ class Leg:
     invite: Request
     """The initial INVITE, as received (A) or sent (B)."""
     dialog: Dialog | None = None
+    """The dialog, early or confirmed; on a B leg that forked, the early one that spoke last."""
+    forks: dict[str, Dialog] = field(default_factory=dict)
+    """On a B leg that is not answered: its early dialogs, by the other side's tag."""
     fixed_hop: bool = False
     """The element is behind a NAT: requests go where its signalling comes from, whatever its Contact says."""
     unacked: Unacked | None = None
@@ -181,6 +161,17 @@ class Leg:
     """A BYE that waits for the ACK of our 2xx (RFC 3261 section 15: not before it)."""
     names: tuple[str, ...] = ()
     """What names this element or its network, for the last look over what crosses."""
+
+    @property
+    def confirmed(self) -> bool:
+        """A 2xx to the initial INVITE went over this leg."""
+        return self.dialog is not None and self.dialog.confirmed
+
+    def dialog_with(self, remote_tag: str) -> Dialog | None:
+        """The dialog, early ones of other forks included, that the other side knows by its tag `remote_tag`."""
+        if self.dialog is not None and self.dialog.remote_tag == remote_tag:
+            return self.dialog
+        return self.forks.get(remote_tag)
 
     def seen_from(self, hop: Hop) -> None:
         """A request of this dialog came over `hop`. An element behind a NAT is there now; so is one whose stream was
@@ -207,6 +198,22 @@ class Relay:
     cancelled: bool = False
 
 
+@dataclass(slots=True)
+class Attempt:
+    """A target that is being tried: its addresses are looked up, or an INVITE to one of them is out."""
+
+    number: int
+    target: Target
+    hops: list[Hop] = field(default_factory=list)
+    """Addresses not tried yet, best first."""
+    leg: Leg | None = None
+    """The leg of the INVITE that is out."""
+    question: str = ""
+    """Token of the Ask that is under way; "" when there is none."""
+    heard: bool = False
+    """The target has answered something."""
+
+
 class Sent(NamedTuple):
     """A client transaction of the call."""
 
@@ -215,6 +222,8 @@ class Sent(NamedTuple):
     """Of the leg that it was sent on."""
     request: Request
     hop: Hop
+    attempt: int = 0
+    """Number of the attempt that an INVITE belongs to."""
 
 
 class Ending(NamedTuple):
@@ -239,19 +248,19 @@ class Call:
     a: Leg
     record: CallRecord
     b: Leg | None = None
+    """The leg that answered; before that, the one that spoke last."""
     media: MediaSession | None = None
     offer_in_invite: bool = False
     early_answer: bytes = b""
     """The SDP that the A leg was given last in a provisional response."""
     targets: list[Target] = field(default_factory=list)
     """Not tried yet."""
-    target: Target | None = None
-    hops: list[Hop] = field(default_factory=list)
-    """Further addresses of `target`, not tried yet."""
-    question: str = ""
-    """Token of the Ask that is under way; "" when there is none."""
-    heard: bool = False
-    """The current target has answered something."""
+    attempts: dict[int, Attempt] = field(default_factory=dict)
+    """By number: the targets that are being tried now, together."""
+    offer: bytes = b""
+    """The A leg's offer as those targets get it."""
+    b_legs: list[Leg] = field(default_factory=list)
+    """Every leg that an INVITE was sent on."""
     refusal: Response | None = None
     """The best failure response of the targets tried so far."""
     clients: dict[TransactionId, Sent] = field(default_factory=dict)

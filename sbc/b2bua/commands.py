@@ -43,6 +43,12 @@ class Respond(NamedTuple):
     response: Response
 
 
+class Abandon(NamedTuple):
+    """Forget a request that is not to be answered at all."""
+
+    transaction: TransactionId
+
+
 class ApplyFlow(NamedTuple):
     flow: Flow
 
@@ -194,6 +200,7 @@ Command = (
     | SendAck
     | CancelRequest
     | Respond
+    | Abandon
     | ApplyFlow
     | RemoveFlow
     | BindPorts

@@ -29,10 +29,10 @@ class Context:
     """Feed an input to a call's machine."""
     deadlines: Deadlines = field(default_factory=Deadlines)
     calls: dict[str, Call] = field(default_factory=dict)
-    dialogs: dict[tuple[str, str], tuple[Call, str]] = field(default_factory=dict)
-    """(Call-ID, our tag) -> the call and the side of the leg."""
-    questions: dict[str, Call] = field(default_factory=dict)
-    """Token of an Ask under way -> the call that waits for it."""
+    dialogs: dict[tuple[str, str], tuple[Call, Leg]] = field(default_factory=dict)
+    """(Call-ID, our tag) -> the call and the leg."""
+    questions: dict[str, tuple[Call, int]] = field(default_factory=dict)
+    """Token of an Ask under way -> the call, and the number of the attempt, that wait for it."""
     places: Places = field(init=False)
     now: float = 0.0
     out: list[Command] = field(default_factory=list)
@@ -52,10 +52,11 @@ class Context:
         request: Request,
         alternative: Hop | None = None,
         received: Request | None = None,
+        attempt: int = 0,
     ) -> TransactionId:
         """Send `request` on `leg`; what comes back finds it in `call.clients`."""
         branch = self.tokens.branch()
-        call.clients[branch] = Sent(purpose, leg.side, request, leg.hop)
+        call.clients[branch] = Sent(purpose, leg.side, request, leg.hop, attempt)
         self.rewrite(call, leg, request, received)
         self.out.append(SendRequest(call.id, branch, request, leg.hop, alternative))
         return branch
@@ -78,9 +79,8 @@ class Context:
     def forget(self, call: Call) -> None:
         """Nothing of the call is under way any more."""
         self.deadlines.clear_all(call.id)
-        for leg in (call.a, call.b):
-            if leg is not None and leg.dialog is not None:
-                self.dialogs.pop((leg.dialog.call_id, leg.local_tag), None)
+        for leg in (call.a, *call.b_legs):
+            self.dialogs.pop((leg.invite.call_id, leg.local_tag), None)
         del self.calls[call.id]
 
 

@@ -45,6 +45,10 @@ class Target(NamedTuple):
     transports: tuple[str, ...]
     peer: str | None
     """Name of the configured peer, for what is set for it."""
+    together: bool = False
+    """Tried at the same time as the target before it (parallel forking), instead of after it."""
+    ring: float = 0.0
+    """Seconds from its INVITE until the target is given up unless it has answered; 0: as long as the caller waits."""
 
 
 class Targets(NamedTuple):

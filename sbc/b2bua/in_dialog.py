@@ -27,8 +27,10 @@ def request_received(context: Context, call: Call, leg: Leg, request: Request, t
         return
     if request.method == "BYE":
         answer(context, call, request, transaction, 200)
+        if call.state is CallState.CALLING and leg is not call.a:
+            return  # 15: the callee's UA MUST NOT send a BYE on an early dialog; its final response will come
         leg.told_the_end = True
-        context.step(call, Input.BYE, request if call.state in _EARLY else (request, leg))
+        context.step(call, Input.BYE, request if call.state is CallState.CALLING else (request, leg))
         return
     refusal = _refusal(call, leg, request)
     if refusal is not None:
@@ -39,9 +41,6 @@ def request_received(context: Context, call: Call, leg: Leg, request: Request, t
         answer(context, call, request, transaction, 200, headers=headers)
     else:
         _relay(context, call, leg, request, transaction)
-
-
-_EARLY = (CallState.ROUTING, CallState.CALLING)
 
 
 def _refusal(call: Call, leg: Leg, request: Request) -> Reject | None:
@@ -58,7 +57,7 @@ def _refusal(call: Call, leg: Leg, request: Request) -> Reject | None:
         return Reject("call", 405, f"{method} does not cross", headers=(("Allow", capabilities.ALLOW),))
     if request.max_forwards == 0:
         return Reject("call", 483, "Max-Forwards is 0")
-    if call.state in _EARLY:
+    if call.state is CallState.CALLING:
         return Reject("call", 500, "the other leg has no dialog yet", "Not Yet Answered", _RETRY_LATER)
     if method in _OFFERING:
         pending = call.relays.get(call.exchange)

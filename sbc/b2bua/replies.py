@@ -8,7 +8,7 @@ from sbc.b2bua.call import Call, Ending, Leg
 from sbc.b2bua.capabilities import allow
 from sbc.b2bua.commands import CallChanged, Respond
 from sbc.b2bua.context import Context, border, own_agent
-from sbc.b2bua.targets import answer_sdp, let_go
+from sbc.b2bua.targets import answer_sdp, let_all_go
 from sbc.media import MediaError
 from sbc.sip import Headers, Request, Response, make_response
 
@@ -57,8 +57,6 @@ def pass_answer(context: Context, call: Call, event: object) -> None:
     context.deadlines.clear(call.id, "no answer")
     if context.settings.longest_call:
         context.deadlines.set(call.id, "longest", context.now + context.settings.longest_call)
-    call.targets.clear()
-    call.hops.clear()
     record = call.record
     record.answered, record.status = context.now, received.status
     if record.b is not None:
@@ -101,7 +99,7 @@ def pass_refusal(context: Context, call: Call, event: object) -> None:
 def refuse_call(context: Context, call: Call, event: object) -> None:
     """A final failure response of our own for the A leg."""
     assert isinstance(event, Ending)
-    let_go(context, call, (event.reason,) if event.reason else ())
+    let_all_go(context, call, (event.reason,) if event.reason else ())
     response = make_response(
         call.a.invite, event.status or 503, event.phrase or None, to_tag=call.a.local_tag, headers=event.headers
     )
@@ -118,10 +116,10 @@ def _final(context: Context, call: Call, response: Response, ending: Ending) -> 
     teardown.close(context, call, ending)
 
 
-def cancel_target(context: Context, call: Call, event: object) -> None:
+def cancel_targets(context: Context, call: Call, event: object) -> None:
     """The caller gave up (CANCEL, or BYE in an early dialog)."""
     assert isinstance(event, Request)
-    let_go(context, call, tuple(crossed_reasons(context, call, event)))
+    let_all_go(context, call, tuple(crossed_reasons(context, call, event)))
     refuse_call(context, call, Ending("caller", event.method, 487))
 
 
@@ -138,5 +136,5 @@ def crossed_reasons(context: Context, call: Call, request: Request) -> list[str]
 
 def give_up(context: Context, call: Call, event: object) -> None:
     """Timer C (16.8)."""
-    let_go(context, call, ('SIP;cause=408;text="No answer"',))
+    let_all_go(context, call, ('SIP;cause=408;text="No answer"',))
     refuse_call(context, call, Ending("sbc", "no answer", 408))

@@ -10,27 +10,27 @@ from sbc.b2bua.capabilities import unreadable_body, unsupported_extensions
 from sbc.b2bua.commands import CallOpened, CallRecord, LegRecord, MessageSeen, Respond
 from sbc.b2bua.context import Context, contact, uri_host
 from sbc.b2bua.hooks import CallView, Drop, Reject
-from sbc.b2bua.targets import next_target
+from sbc.b2bua.targets import try_targets
 from sbc.b2bua.whereabouts import follow_target, names_of
 from sbc.sip import Dialog, Packet, Request, TransactionId, make_response
 
 
-def open_call(context: Context, request: Request, transaction: TransactionId, packet: Packet) -> None:
-    """A new INVITE: admit it, make the call, and go for its first target."""
+def open_call(context: Context, request: Request, transaction: TransactionId, packet: Packet) -> Call | None:
+    """A new INVITE: admit it, make the call, and go for its first target. None if it is dropped without a word."""
     hop = packet.hop
     zone = context.network.zones[hop.zone]
     peer = context.places.peer(hop.zone, hop.remote.host)
     view = CallView(request, hop, zone, peer, len(context.calls), context.draining)
     verdict = context.hooks.admit(view)
     if isinstance(verdict, Drop):
-        return
+        return None
     call = _new_call(context, view, transaction)
     context.out.append(CallOpened(call.record.copy()))
     context.out.append(MessageSeen(call.id, packet))
     refusal = verdict if isinstance(verdict, Reject) else _unserveable(request)
     if refusal is not None:
         refuse(context, call, "admit", refusal)
-        return
+        return call
     # 17.2.1: "The server transaction MUST generate a 100 (Trying) response unless it knows that the TU will generate a
     # provisional or final response within 200 ms"
     context.out.append(Respond(call.id, transaction, make_response(request, 100)))
@@ -38,11 +38,12 @@ def open_call(context: Context, request: Request, transaction: TransactionId, pa
     route = context.hooks.route(view)
     if isinstance(route, Reject):
         refuse(context, call, "route", route)
-        return
+        return call
     names = ", ".join(target.peer or target.uri for target in route.targets)
     context.decided(call, "route", route.policy, f"to {names}", route.reason)
     call.targets = list(route.targets)
-    next_target(context, call, None)
+    try_targets(context, call)
+    return call
 
 
 def refuse(context: Context, call: Call, hook: str, verdict: Reject) -> None:
@@ -84,7 +85,7 @@ def _new_call(context: Context, view: CallView, transaction: TransactionId) -> C
         request.uri,
         request.headers.get("User-Agent") or "",
     )
-    call = Call(record.call, context.now, CallState.ROUTING, leg, record)
+    call = Call(record.call, context.now, CallState.CALLING, leg, record)
     context.calls[call.id] = call
-    context.dialogs[(request.call_id, tag)] = (call, "a")
+    context.dialogs[(request.call_id, tag)] = (call, leg)
     return call

@@ -6,65 +6,115 @@ RFC 3261 sections 13.2 (we are the UAC), 16.6 and 16.7 (targets and the choice b
 from __future__ import annotations
 
 from sbc.b2bua import crossing
-from sbc.b2bua.call import Call, Ending, Input, Leg, Purpose
+from sbc.b2bua.call import Attempt, Call, CallState, Ending, Input, Leg, Purpose
 from sbc.b2bua.capabilities import allow
 from sbc.b2bua.commands import Ask, CancelRequest, LegRecord, RemoveFlow
 from sbc.b2bua.context import Context, border, contact, own_agent, uri_host
 from sbc.b2bua.hooks import Resolve, Target
 from sbc.b2bua.whereabouts import direct_hops, follow_target, is_address, names_of
 from sbc.media import MediaError, SideFacts
-from sbc.sip import Dialog, Headers, Request, Response
+from sbc.sip import Dialog, Headers, Hop, Request, Response
 
 
-def next_target(context: Context, call: Call, event: object) -> None:
-    """Go for the next address of the current target, else for the next target, else give the best refusal back."""
-    if call.b is not None:
-        let_go(context, call)
-    while True:
-        if call.hops:
-            context.step(call, Input.TARGET_FOUND, None)
+def try_targets(context: Context, call: Call) -> None:
+    """Go for the next target, with those that are to be tried together with it; without any, the call is refused."""
+    while call.targets:
+        for target in _next_group(context, call):
+            _begin(context, call, target)
+        if call.attempts or call.state is not CallState.CALLING:
             return
-        if not call.targets:
-            context.step(call, Input.REFUSAL, call.refusal)
-            return
-        call.target = target = call.targets.pop(0)
-        if not is_address(target.host):
-            ask(context, call, target)
-            return
-        call.hops = direct_hops(context, target)
-        if not call.hops:
-            context.decided(
-                call, "call", "call", f"cannot reach {target.host}", "no listener of its family in its zone"
-            )
+    if call.state is CallState.CALLING:
+        context.step(call, Input.REFUSAL, call.refusal)
 
 
-def ask(context: Context, call: Call, target: Target) -> None:
-    call.question = context.tokens.user()
-    context.questions[call.question] = call
-    context.out.append(Ask(call.question, Resolve(target.zone, target.host, target.port, target.transports)))
+def _next_group(context: Context, call: Call) -> list[Target]:
+    """The next target and those behind it that are tried together with it. They share the B leg's ports, so those of
+    another zone have to wait their turn."""
+    group = [call.targets.pop(0)]
+    while call.targets and call.targets[0].together:
+        if call.targets[0].zone != group[0].zone:
+            call.targets[0] = call.targets[0]._replace(together=False)
+            context.decided(call, "call", "targets", "not together", f"{call.targets[0].uri} is in another zone")
+            break
+        group.append(call.targets.pop(0))
+    call.offer = b""
+    return group
 
 
-def let_go(context: Context, call: Call, reasons: tuple[str, ...] = ()) -> None:
-    """Cancel the INVITE to the current target, if it still runs; whatever it brings now is a stray's."""
-    leg = call.b
-    if leg is None or leg.dialog is not None:
+def _begin(context: Context, call: Call, target: Target) -> None:
+    if call.state is not CallState.CALLING:
         return
-    sent = call.clients.get(leg.transaction)
-    if sent is not None and sent.purpose is Purpose.INVITE:
+    call.record.attempts += 1
+    attempt = call.attempts[call.record.attempts] = Attempt(call.record.attempts, target)
+    if is_address(target.host):
+        attempt.hops = direct_hops(context, target)
+        _try_hop(context, call, attempt, f"no listener of its family in zone {target.zone}")
+        return
+    attempt.question = context.tokens.user()
+    context.questions[attempt.question] = (call, attempt.number)
+    context.out.append(Ask(attempt.question, Resolve(target.zone, target.host, target.port, target.transports)))
+
+
+def resolved(context: Context, call: Call, attempt: Attempt, hops: tuple[Hop, ...], error: str) -> None:
+    """The addresses of a target are known, or that there are none."""
+    attempt.question = ""
+    attempt.hops = list(hops)
+    _try_hop(context, call, attempt, error or "no address")
+    if not call.attempts:
+        try_targets(context, call)
+
+
+def lost(context: Context, call: Call, attempt: Attempt, why: str) -> None:
+    """The INVITE of `attempt` came to nothing: try its next address, else give the target up."""
+    _try_hop(context, call, attempt, why)
+    if not call.attempts:
+        try_targets(context, call)
+
+
+def _try_hop(context: Context, call: Call, attempt: Attempt, why: str) -> None:
+    if attempt.leg is not None:
+        let_go(context, call, attempt)
+    if attempt.hops:
+        if attempt.leg is not None:
+            context.decided(call, "call", "targets", "next address", f"{attempt.leg.hop.remote.host}: {why}")
+        _send_invite(context, call, attempt)
+        return
+    context.decided(call, "call", "targets", "target lost", f"{attempt.target.host}: {why}")
+    call.attempts.pop(attempt.number, None)
+
+
+def let_go(context: Context, call: Call, attempt: Attempt, reasons: tuple[str, ...] = ()) -> None:
+    """Cancel the INVITE of `attempt`, if it still runs; whatever it brings now is a stray's."""
+    context.deadlines.clear(call.id, f"silent {attempt.number}")
+    context.deadlines.clear(call.id, f"ring {attempt.number}")
+    if attempt.question:
+        context.questions.pop(attempt.question, None)
+    leg = attempt.leg
+    sent = call.clients.get(leg.transaction) if leg is not None else None
+    if leg is not None and sent is not None and sent.purpose is Purpose.INVITE and not leg.confirmed:
         call.clients[leg.transaction] = sent._replace(purpose=Purpose.STRAY)
         context.out.append(CancelRequest(call.id, leg.transaction, reasons))
-    context.deadlines.clear(call.id, "target silent")
 
 
-def send_invite(context: Context, call: Call, event: object) -> None:
-    """Build the INVITE of the B leg and send it to the first of `call.hops`."""
-    target = call.target
-    assert target is not None
-    hop = call.hops.pop(0)
+def let_all_go(context: Context, call: Call, reasons: tuple[str, ...] = (), winner: Attempt | None = None) -> None:
+    """Cancel every attempt but the winner's; nothing more is tried."""
+    call.targets.clear()
+    for attempt in call.attempts.values():
+        if attempt is winner:
+            context.deadlines.clear(call.id, f"ring {attempt.number}")
+        else:
+            let_go(context, call, attempt, reasons)
+    call.attempts.clear()
+
+
+def _send_invite(context: Context, call: Call, attempt: Attempt) -> None:
+    """Build the INVITE of a B leg and send it to the attempt's next address."""
+    target = attempt.target
+    hop = attempt.hops.pop(0)
     alternative = None
-    if hop.transport == "UDP" and call.hops and call.hops[0].transport == "TCP":
+    if hop.transport == "UDP" and attempt.hops and attempt.hops[0].transport == "TCP":
         # 18.1.1: TCP for what is too long for UDP; it stays in `hops` as the next way to try
-        alternative = call.hops[0]
+        alternative = attempt.hops[0]
     zone = context.network.zones[target.zone]
     peer = context.network.peers.get(target.peer) if target.peer else None
     listener = context.places.listener_of(hop)
@@ -72,9 +122,10 @@ def send_invite(context: Context, call: Call, event: object) -> None:
     received = call.a.invite
     leg = Leg("b", zone, peer, listener, hop, contact(listener), context.tokens.tag(), "", received)
     leg.names = (*context.places.names(zone), hop.remote.host)
-    call.b = leg
-    call.heard = False
-    call.record.attempts += 1
+    attempt.leg = leg
+    attempt.heard = False
+    if call.b is None or not call.attempts.keys() - {attempt.number}:
+        call.b = leg
     try:
         body = _offer(context, call, leg)
     except MediaError as fault:
@@ -83,10 +134,16 @@ def send_invite(context: Context, call: Call, event: object) -> None:
         return
     request = _b_invite(context, call, leg, target, body)
     leg.invite = request
-    leg.transaction = context.send(call, leg, Purpose.INVITE, request, alternative, received)
-    call.record.b = _b_record(leg, target)
-    if call.targets or call.hops:
-        context.deadlines.set(call.id, "target silent", context.now + context.settings.target_timeout)
+    call.b_legs.append(leg)
+    context.dialogs[(request.call_id, leg.local_tag)] = (call, leg)
+    leg.transaction = context.send(call, leg, Purpose.INVITE, request, alternative, received, attempt.number)
+    if call.b is leg:
+        call.record.b = _b_record(leg, target)
+    if target.ring:
+        context.deadlines.set(call.id, f"ring {attempt.number}", context.now + target.ring)
+    if call.targets or attempt.hops:
+        silent = context.now + context.settings.target_timeout
+        context.deadlines.set(call.id, f"silent {attempt.number}", silent)
 
 
 def _b_record(leg: Leg, target: Target) -> LegRecord:
@@ -104,8 +161,11 @@ def _b_record(leg: Leg, target: Target) -> LegRecord:
 
 
 def _offer(context: Context, call: Call, leg: Leg) -> bytes:
-    """The A leg's offer as the B leg gets it; empty where the A leg left the offer to the other side."""
+    """The A leg's offer as a B leg gets it; empty where the A leg left the offer to the other side. Targets that are
+    tried together get the same one."""
     received = call.a.invite
+    if call.offer:
+        return call.offer
     facts = side_facts(leg)
     if call.media is None:
         call.media = context.media.open(call.id, side_facts(call.a), facts)
@@ -116,7 +176,8 @@ def _offer(context: Context, call: Call, leg: Leg) -> bytes:
     if not received.body:
         return b""
     call.offer_in_invite = True
-    return call.media.offer("a", received.body, context.now).sdp
+    call.offer = call.media.offer("a", received.body, context.now).sdp
+    return call.offer
 
 
 def side_facts(leg: Leg) -> SideFacts:
@@ -144,40 +205,77 @@ def _b_invite(context: Context, call: Call, leg: Leg, target: Target, body: byte
     return Request("INVITE", target.uri, headers, body)
 
 
-def invite_response(context: Context, call: Call, response: Response) -> None:
-    """A response to the INVITE of the current target."""
-    leg = call.b
+def invite_response(context: Context, call: Call, attempt: Attempt, response: Response) -> None:
+    """A response to the INVITE of an attempt that is not answered yet."""
+    leg = attempt.leg
     assert leg is not None
-    if not call.heard:
-        call.heard = True
-        context.deadlines.clear(call.id, "target silent")
+    if not attempt.heard:
+        attempt.heard = True
+        context.deadlines.clear(call.id, f"silent {attempt.number}")
     status = response.status
     if status < 200:
-        if status not in (100, 199):  # 100 is hop by hop; 199 needs RFC 6228's 100rel
-            context.step(call, Input.PROVISIONAL, response)
+        _provisional(context, call, attempt, leg, response)
+    elif status < 300:
+        _answered(context, call, attempt, leg, response)
+    else:
+        _refused(context, call, attempt, leg, response)
+
+
+_MOST_FORKS = 32
+"""Early dialogs of one INVITE that are kept: nobody forks that far, but somebody may pretend to."""
+
+
+def _provisional(context: Context, call: Call, attempt: Attempt, leg: Leg, response: Response) -> None:
+    if response.status in (100, 199):  # 100 is hop by hop; 199 needs RFC 6228's 100rel
         return
-    if status < 300:
-        leg.names = names_of(context, leg, response)
-        leg.dialog = Dialog.as_uac(leg.invite, response)
-        follow_target(context, leg, response)
-        context.dialogs[(leg.dialog.call_id, leg.local_tag)] = (call, "b")
-        try:
-            body = answer_sdp(context, call, response)
-        except MediaError as fault:
-            context.decided(call, "adapt_media", "media", "answer refused", fault.reason)
-            context.step(call, Input.BAD_ANSWER, (response, Ending("sbc", fault.reason, 502)))
-        else:
-            context.step(call, Input.ANSWER, (response, body))
-        return
+    tag = response.to.tag
+    if tag is not None:
+        if tag not in leg.forks and len(leg.forks) < _MOST_FORKS:
+            leg.forks[tag] = Dialog.as_uac(leg.invite, response)
+        leg.dialog = leg.forks.get(tag, leg.dialog)
+    _speaks(call, attempt, leg)
+    context.step(call, Input.PROVISIONAL, response)
+
+
+def _speaks(call: Call, attempt: Attempt, leg: Leg) -> None:
+    """`leg` is the one that the caller hears of now."""
+    if call.b is not leg or call.record.b is None:
+        call.b = leg
+        call.record.b = _b_record(leg, attempt.target)
+
+
+def _answered(context: Context, call: Call, attempt: Attempt, leg: Leg, response: Response) -> None:
+    leg.names = names_of(context, leg, response)
+    leg.dialog = Dialog.as_uac(leg.invite, response)
+    leg.forks.clear()
+    follow_target(context, leg, response)
+    _speaks(call, attempt, leg)
+    let_all_go(context, call, ('SIP;cause=200;text="Call completed elsewhere"',), winner=attempt)
+    try:
+        body = answer_sdp(context, call, response)
+    except MediaError as fault:
+        context.decided(call, "adapt_media", "media", "answer refused", fault.reason)
+        context.step(call, Input.BAD_ANSWER, (response, Ending("sbc", fault.reason, 502)))
+    else:
+        context.step(call, Input.ANSWER, (response, body))
+
+
+def _refused(context: Context, call: Call, attempt: Attempt, leg: Leg, response: Response) -> None:
+    status = response.status
     call.clients.pop(leg.transaction, None)
-    if call.record.b is not None:
+    if call.record.b is not None and call.b is leg:
         call.record.b.status = status
     call.refusal = best_refusal(call.refusal, response)
-    if status in context.settings.failover_statuses and (call.targets or call.hops):
-        context.decided(call, "call", "failover", "next target", f"{leg.hop.remote.host} answered {status}")
-        context.step(call, Input.TARGET_LOST, None)
-    else:
-        context.step(call, Input.REFUSAL, call.refusal if status < 600 else response)
+    if status >= 600:  # 16.7 step 5: "any outstanding ... branches ... SHOULD be cancelled"
+        attempt.leg = None
+        let_all_go(context, call)
+        _speaks(call, attempt, leg)
+        context.step(call, Input.REFUSAL, response)
+        return
+    if status not in context.settings.failover_statuses:
+        attempt.hops.clear()  # the element spoke for the target: its other addresses would say the same
+        call.targets.clear()
+    lost(context, call, attempt, f"answered {status}")
 
 
 def best_refusal(known: Response | None, new: Response) -> Response:

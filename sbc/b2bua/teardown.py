@@ -38,7 +38,7 @@ def hang_up(
     context: Context, call: Call, leg: Leg, reason: str, received: Request | None = None, source: Leg | None = None
 ) -> None:
     """Send a BYE on `leg`, once; after the ACK of our 2xx where that is still out (section 15)."""
-    if leg.told_the_end or leg.dialog is None:
+    if leg.told_the_end or leg.dialog is None or not leg.confirmed:
         return
     leg.told_the_end = True
     if leg.ack_owed is not None:  # delayed offer: the 2xx must be acknowledged before the BYE (13.2.2.4)
@@ -72,14 +72,10 @@ def close(context: Context, call: Call, ending: Ending) -> None:
     record.ended_by = ending.by
     record.cause = ending.cause
     context.decided(call, "call", "call", "ended", f"by {ending.by}: {ending.cause}")
-    for kind in ("no answer", "longest", "target silent", "drain"):
+    for kind in ("no answer", "longest", "drain"):
         context.deadlines.clear(call.id, kind)
     _end_relays(context, call)
-    if call.question:
-        context.questions.pop(call.question, None)
-        call.question = ""
     call.targets.clear()
-    call.hops.clear()
     _forget_answered(context, call)
     if call.media is not None:
         call.record.streams = [
