@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from sbc.b2bua import (
+    Abandon,
     Answer,
     ApplyFlow,
     Ask,
@@ -162,6 +163,7 @@ class Driver:
             SendAck: self._send_ack,
             CancelRequest: self._cancel,
             Respond: self._respond,
+            Abandon: lambda command, now: stack.abandon(command.transaction),
             ApplyFlow: lambda command, now: plane.apply(command.flow),
             RemoveFlow: lambda command, now: plane.remove(command.flow_id),
             BindPorts: self._bind,

@@ -158,7 +158,7 @@ class SipStack:
             # 8.2.2.2: "the From tag, Call-ID, and CSeq exactly match those associated with an ongoing transaction, but
             # the request does not match that transaction"
             merge_key = f"{request.from_.tag} {request.call_id} {request.cseq}"
-            if merge_key in self._unanswered:
+            if merge_key in self._unanswered or self._looping(request):
                 return self._answer(request, response_hop(packet.hop, via), 482)
         if self._open_server(request, via, key, packet.hop, merge_key) is None:
             return [Refused(packet, "source that cannot be answered")]
@@ -347,12 +347,17 @@ class SipStack:
             return self._step(server, Input.GIVE_UP, None, now)
         return self._step(server, Input.SEND_FAILURE, response.to_bytes(), now)
 
-    def looping(self, request: Request) -> bool:
+    def abandon(self, transaction: TransactionId) -> None:
+        """Forget a request that is not to be answered at all; what comes of it again is new."""
+        server = self._servers.get(transaction)
+        if server is not None:
+            self._end(server)
+
+    def _looping(self, request: Request) -> bool:
         """Whether `request` is one that we sent ourselves and that has come back as it was: one of its Vias is that of
         a client transaction which is still waiting, and the Request-URI is the same (16.3 item 4: a loop, not a
         spiral).
 
-        For the transaction user to ask about what opens something new; the answer to it is 482.
         Raises RemoteProtocolError if a Via is malformed.
         """
         for value in request.headers.values("Via")[1:]:

@@ -451,7 +451,8 @@ def test_a_response_may_spell_our_via_in_another_way() -> None:
 def looped(stack: SipStack, uri: str) -> bool:
     transaction, _ = stack.send_request(request(uri="sip:bob@example.net"), UDP, 0.0)
     via = f"Via: SIP/2.0/UDP sbc.example.com:5060;branch={transaction}\r\n"
-    return stack.looping(received(stack, request_bytes(uri=uri, more=via)).request)
+    effects = stack.receive(Packet(request_bytes(uri=uri, more=via), UDP), 0.0)
+    return statuses(effects) == [482] and not delivered(effects)
 
 
 def test_a_request_that_comes_back_as_it_was_sent_is_a_loop() -> None:
@@ -462,9 +463,20 @@ def test_a_request_that_comes_back_for_somebody_else_is_a_spiral() -> None:
     assert not looped(new_stack(), "sip:carol@example.net")
 
 
-def test_a_request_that_we_never_sent_is_no_loop() -> None:
+def test_a_request_by_way_of_others_is_no_loop() -> None:
     stack = new_stack()
-    assert not stack.looping(received(stack).request)
+    via = "Via: SIP/2.0/UDP other.example.com:5060;branch=z9hG4bKother\r\n"
+    assert delivered(stack.receive(Packet(request_bytes(more=via), UDP), 0.0))
+
+
+def test_an_abandoned_request_leaves_nothing_and_may_come_again() -> None:
+    stack = new_stack()
+    event = received(stack)
+    stack.abandon(event.transaction)
+    assert stack.server_count == 0
+    assert stack.respond(event.transaction, make_response(event.request, 200), 0.0) == []
+    assert received(stack).transaction == event.transaction
+    stack.abandon("unknown")
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-"""A whole world without sockets or clock: the SBC's two cores between two phones, over a network that loses, repeats and
-delays datagrams. Time jumps from event to event; everything is drawn from one seed."""
+"""A whole world without sockets or clock: the SBC's two cores between two phones, over a network that loses, repeats
+and delays datagrams. Time jumps from event to event; everything is drawn from one seed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sbc.b2bua import (
+    Abandon,
     Answer,
     ApplyFlow,
     Ask,
@@ -32,7 +33,7 @@ from sbc.b2bua import (
     Settings,
     Zone,
 )
-from sbc.media import Media, MediaAddress, MediaSettings, PortsReady, StatsReport, StreamStats
+from sbc.media import FlowEvent, Media, MediaAddress, MediaSettings, PortsReady, StatsReport, StreamStats
 from sbc.policy import AdmissionSettings, RouteRule, build_chain
 from sbc.sip import (
     Absorbed,
@@ -51,10 +52,21 @@ from sbc.sip import (
 )
 
 OUTSIDE = Address("192.0.2.1", 5060)
+OUTSIDE6 = Address("2001:db8::1", 5060)
 INSIDE = Address("10.0.0.1", 5060)
 CALLER = Address("198.51.100.7", 5070)
+CALLER6 = Address("2001:db8:7::7", 5070)
 PBX = Address("10.0.0.5", 5060)
 PBX2 = Address("10.0.0.6", 5060)
+
+
+def written(address: Address) -> str:
+    """host:port as messages write it."""
+    return f"[{address.host}]:{address.port}" if ":" in address.host else f"{address.host}:{address.port}"
+
+
+def _listeners(*locals_: Address) -> tuple[Listener, ...]:
+    return tuple(Listener(transport, local, local) for local in locals_ for transport in ("UDP", "TCP"))
 
 
 def tokens(seed: int) -> Tokens:
@@ -130,20 +142,27 @@ class Edge:
     peers: tuple[Peer, ...] = (Peer("pbx", "private", PBX.host, None),)
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """What the resolver knows."""
+    answer_after: Callable[[], float | None] = lambda: 0.02
+    """How long the resolver takes, in seconds; None: it never answers."""
+    fails: Callable[[Hop], bool] = lambda hop: False
+    """Whether a message that belongs to a transaction cannot be sent to this hop."""
+    open: bool = True
+    """The public zone serves everybody."""
     hooks: Hooks | None = None
 
     def __post_init__(self) -> None:
         zones = {
             "public": Zone(
                 "public",
-                (Listener("UDP", OUTSIDE, OUTSIDE),),
+                _listeners(OUTSIDE, OUTSIDE6),
                 MediaAddress(OUTSIDE.host, OUTSIDE.host),
+                MediaAddress(OUTSIDE6.host, OUTSIDE6.host),
                 hidden=False,
-                open=True,
+                open=self.open,
             ),
             "private": Zone(
                 "private",
-                (Listener("UDP", INSIDE, INSIDE),),
+                _listeners(INSIDE),
                 MediaAddress(INSIDE.host, INSIDE.host),
                 hidden=self.hidden,
             ),
@@ -151,25 +170,44 @@ class Edge:
         network = Network(zones, {peer.name: peer for peer in self.peers})
         source = tokens(self.seed)
         sent_by = {
-            ("public", "UDP", OUTSIDE): f"{OUTSIDE.host}:{OUTSIDE.port}",
-            ("private", "UDP", INSIDE): f"{INSIDE.host}:{INSIDE.port}",
+            (zone.name, listener.transport, listener.local): written(listener.local)
+            for zone in zones.values()
+            for listener in zone.listeners
         }
         self.stack = SipStack(self.settings.timers, Limits(), source, sent_by, 100_000)
-        self.media = Media(MediaSettings(hosts=(OUTSIDE.host, INSIDE.host)), source)
+        self.media = Media(MediaSettings(hosts=(OUTSIDE.host, OUTSIDE6.host, INSIDE.host)), source)
         chain = self.hooks or build_chain(network, self.routes, AdmissionSettings(self.settings.max_calls))
         self.b2bua = B2bua(network, self.settings, chain, self.media, source)
-        self.zone_of = {OUTSIDE: "public", INSIDE: "private"}
+        self.zone_of = {OUTSIDE: "public", OUTSIDE6: "public", INSIDE: "private"}
+        self.streams: dict[Address, Callable[[bytes, Hop], None]] = {}
+        """Who listens, or is connected, over TCP; what is sent to anybody else fails."""
         self.flows: dict[str, Any] = {}
         self.commands: list[Command] = []
         self.next_port: Counter[str] = Counter()
         self._armed = float("inf")
-        for local in (OUTSIDE, INSIDE):
+        for local in self.zone_of:
             self.network.hosts[local] = lambda data, source, local=local: self.receive(data, source, local)
         self.run(self.b2bua.start(self.events.now))
 
-    def receive(self, data: bytes, source: Address, local: Address) -> None:
-        packet = Packet(data, Hop(self.zone_of[local], "UDP", local, source))
+    def receive(
+        self, data: bytes, source: Address, local: Address, transport: str = "UDP", connection: int | None = None
+    ) -> None:
+        packet = Packet(data, Hop(self.zone_of[local], transport, local, source, connection))
         self.run(self.stack.receive(packet, self.events.now))
+
+    def tell(self, event: FlowEvent | Answer) -> None:
+        """Something happens outside SIP."""
+        self.run(self.b2bua.handle(event, self.events.now))
+
+    def _transmit(self, data: bytes, hop: Hop, transaction: str | None) -> None:
+        stream = self.streams.get(hop.remote) if hop.transport != "UDP" else None
+        if transaction is not None and (self.fails(hop) or (hop.transport != "UDP" and stream is None)):
+            self.events.after(0, lambda: self.run(self.stack.transport_failed(transaction, self.events.now)))
+        elif hop.transport == "UDP":
+            self.network.send(hop.local, hop.remote, data)
+        elif stream is not None:
+            self.network.sent.append((self.events.now, hop.local, hop.remote, data))
+            self.events.after(0, lambda: stream(data, hop))
 
     def run(self, wanted: list[Effect] | list[Command] | list[Effect | Command]) -> None:
         for each in wanted:
@@ -179,8 +217,8 @@ class Edge:
     def _carry_out(self, each: Effect | Command) -> None:
         now = self.events.now
         match each:
-            case Transmit(data, hop, _, _):
-                self.network.send(hop.local, hop.remote, data)
+            case Transmit(data, hop, transaction, _):
+                self._transmit(data, hop, transaction)
             case Deliver(event):
                 self.run(self.b2bua.handle(event, now))
             case Absorbed() | Refused():
@@ -205,17 +243,21 @@ class Edge:
             case RemoveFlow(flow_id):
                 del self.flows[flow_id]  # a flow is removed once
                 report = StatsReport(flow_id, StreamStats(), StreamStats(), True)
-                self.events.after(0.01, lambda: self.run(self.b2bua.handle(report, self.events.now)))
+                self.events.after(0.01, lambda: self.tell(report))
             case BindPorts(host, pairs):
                 first = 20000 + 2 * self.next_port[host]
                 self.next_port[host] += pairs
                 ready = PortsReady(host, tuple(range(first, first + 2 * pairs, 2)))
-                self.events.after(0, lambda: self.run(self.b2bua.handle(ready, self.events.now)))
+                self.events.after(0, lambda: self.tell(ready))
+            case Abandon(transaction):
+                stack.abandon(transaction)
             case Ask(token, query):
                 hosts = self.names.get(query.host, ())
                 hops = tuple(Hop(query.zone, "UDP", INSIDE, Address(host, query.port or 5060)) for host in hosts)
                 answer = Answer(token, hops, "" if hops else "no such name")
-                self.events.after(0.02, lambda: self.run(self.b2bua.handle(answer, self.events.now)))
+                delay = self.answer_after()
+                if delay is not None:
+                    self.events.after(delay, lambda: self.tell(answer))
 
     def _arm(self) -> None:
         deadlines = [d for d in (self.stack.next_deadline(), self.b2bua.next_deadline()) if d is not None]
@@ -255,8 +297,10 @@ class Edge:
 
 __all__ = [
     "CALLER",
+    "CALLER6",
     "INSIDE",
     "OUTSIDE",
+    "OUTSIDE6",
     "PBX",
     "PBX2",
     "Edge",
@@ -266,4 +310,5 @@ __all__ = [
     "Wires",
     "parse",
     "tokens",
+    "written",
 ]
