@@ -27,10 +27,10 @@ _list_mark = re.compile(r'[",<]')
 
 # A parameter's value: token, host or quoted-string, and, because phones and exchanges send them in tags and branches
 # (base64 of all kinds), the other visible characters that have no meaning between parameters.
-_VALUE = r"[!#-'*-+\-.-:=?-\[\]-~]+"
-_plain_parameters = re.compile(rf"(?:;{TOKEN}(?:={_VALUE})?)*").fullmatch
-_parameter = re.compile(rf"[ \t]*;[ \t]*({TOKEN})(?:[ \t]*=[ \t]*({_VALUE}|{QUOTED}))?")
-is_parameter_value = re.compile(rf"{_VALUE}|{QUOTED}").fullmatch
+PARAMETER_VALUE = r"[!#-'*-+\-.-:=?-\[\]-~]+"
+_plain_parameters = re.compile(rf"(?:;{TOKEN}(?:={PARAMETER_VALUE})?)*").fullmatch
+_parameter = re.compile(rf"[ \t]*;[ \t]*({TOKEN})(?:[ \t]*=[ \t]*({PARAMETER_VALUE}|{QUOTED}))?")
+is_parameter_value = re.compile(rf"{PARAMETER_VALUE}|{QUOTED}").fullmatch
 
 COMPACT_NAMES = {
     "a": "accept-contact",

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from sbc.sip.errors import LocalProtocolError, RemoteProtocolError
 from sbc.sip.grammar import (
+    PARAMETER_VALUE,
     QUOTED,
     TOKEN,
     bracketed,
@@ -153,6 +154,12 @@ _via = re.compile(
     r"(\[[^\] \t]+\]|[A-Za-z0-9_.\-]+)(?:[ \t]*:[ \t]*([0-9]+))?[ \t]*(;.*)?",
     re.DOTALL,
 ).fullmatch
+# As nearly everybody writes them: read in one step, with the same outcome as by the expressions above.
+_usual_address = re.compile(rf"((?:{QUOTED}|{_TOKENS})?)[ \t]*<([!#-;=?-~]+)>(?:;tag=({PARAMETER_VALUE}))?").fullmatch
+_usual_via = re.compile(
+    r"SIP/2\.0/([A-Z]+) ([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]+))?"
+    rf";branch=({PARAMETER_VALUE})(;rport(?:=({PARAMETER_VALUE}))?)?(?:;received=({PARAMETER_VALUE}))?"
+).fullmatch
 _cseq = re.compile(rf"([0-9]+)[ \t]+({TOKEN})").fullmatch
 _rack = re.compile(rf"([0-9]+)[ \t]+([0-9]+)[ \t]+({TOKEN})").fullmatch
 _media_type = re.compile(rf"({TOKEN})[ \t]*/[ \t]*({TOKEN})[ \t]*(;.*)?", re.DOTALL).fullmatch
@@ -168,6 +175,13 @@ def parse_name_address(text: str) -> NameAddress:
     A display name that needs quotes and has none gets them, where that cannot change its meaning: no comma, semicolon
     or quote in it (RFC 4475 section 3.1.2.15 asks that such a name is not passed on as it is).
     """
+    address = NameAddress.__new__(NameAddress)  # the expressions check what __init__ would
+    address._uri = None
+    match = _usual_address(text)
+    if match is not None:
+        address.display_name, address.uri_text, tag = match.groups()
+        address.params = {} if tag is None else {"tag": tag}
+        return address
     match = _name_addr(text)
     if match is not None:
         display_name, words, uri_text, params = match.groups()
@@ -183,27 +197,38 @@ def parse_name_address(text: str) -> NameAddress:
             raise RemoteProtocolError(400, "malformed address")
         display_name = ""
         uri_text, params = match.groups()
-    address = NameAddress.__new__(NameAddress)  # the expressions have checked what __init__ would
     address.display_name = display_name
     address.uri_text = uri_text
     address.params = parse_parameters(params) if params else {}
-    address._uri = None
     return address
 
 
-@lru_cache(maxsize=4096)
 def parse_via(text: str) -> Via:
     """One Via value (20.42). A branch that is the magic cookie and nothing else is refused: it identifies no
-    transaction (RFC 4475 section 3.2.1)."""
-    match = _via(text)
-    if match is None:
-        raise RemoteProtocolError(400, "malformed Via")
-    name, version, transport, host, port, params = match.groups()
-    parameters = parse_parameters(params) if params else {}
-    if parameters.get("branch") == MAGIC_COOKIE:
+    transaction (RFC 4475 section 3.2.1). Nothing is remembered, since hardly one comes twice."""
+    parameters: dict[str, str | None]
+    match = _usual_via(text)
+    if match is not None:
+        protocol = "SIP/2.0"
+        transport, host, port, branch, has_rport, rport, received = match.groups()
+        parameters = {"branch": branch}
+        if has_rport:
+            parameters["rport"] = rport
+        if received:
+            parameters["received"] = received
+    else:
+        match = _via(text)
+        if match is None:
+            raise RemoteProtocolError(400, "malformed Via")
+        name, version, transport, host, port, params = match.groups()
+        protocol = f"{name}/{version}"
+        transport = transport.upper()
+        parameters = parse_parameters(params) if params else {}
+        branch = parameters.get("branch")
+    if branch == MAGIC_COOKIE:
         raise RemoteProtocolError(400, "Via branch without a transaction identifier")
     try:
-        return Via(f"{name}/{version}", transport.upper(), host_of(host), port_of(port), parameters)
+        return Via(protocol, transport, host_of(host), port_of(port), parameters)
     except ValueError as fault:
         raise RemoteProtocolError(400, f"{fault} in Via") from None
 

@@ -43,12 +43,13 @@ class Headers:
             self.add(name, value)
 
     @classmethod
-    def of_lines(cls, keys: list[str], lines: list[str]) -> Headers:
-        """For the parser and for `make_response`: lines that have been checked, with the canonical name of each."""
+    def of_lines(cls, keys: list[str], lines: list[str], typed: dict[str, Any]) -> Headers:
+        """For this room, where messages are read and made of parts that have been checked: whole lines, the canonical
+        name of each, and what `typed` would give of some of them. All three are taken over, not copied."""
         headers = cls.__new__(cls)
         headers._keys = keys
         headers._lines = lines
-        headers._typed = {}
+        headers._typed = typed
         return headers
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -58,7 +59,8 @@ class Headers:
         key = canonical_names[name]
         if key not in self._keys:
             return None
-        return _value(self._lines[self._keys.index(key)])
+        line = self._lines[self._keys.index(key)]
+        return line[line.index(":") + 1 :].strip(" \t")
 
     def get_all(self, name: str) -> list[str]:
         """The value of each line of this name."""
@@ -78,7 +80,8 @@ class Headers:
         cached: T | None = self._typed.get(key)
         if cached is not None or key not in self._keys:
             return cached
-        value = _value(self._lines[self._keys.index(key)])
+        line = self._lines[self._keys.index(key)]
+        value = line[line.index(":") + 1 :].strip(" \t")
         if "," in value and key in _LISTS:
             value = (split_list(value) or [""])[0]
         cached = self._typed[key] = parse(value)
@@ -116,10 +119,13 @@ class Headers:
 
     def add(self, name: str, value: str) -> None:
         """Append a line."""
-        key, line = _made(name, value)
+        if not (value.isascii() and value.isprintable()):
+            _check_value(name, value)
+        key = canonical_names[name]
         self._keys.append(key)
-        self._lines.append(line)
-        self._typed.pop(key, None)
+        self._lines.append(f"{name}: {value}")
+        if key in self._typed:
+            del self._typed[key]
 
     def set(self, name: str, value: str) -> None:
         """Replace all lines of this name by one, in the place of the first; append it if there is none."""
@@ -166,9 +172,7 @@ class Headers:
             self._typed.pop(key, None)
 
     def copy(self) -> Headers:
-        headers = Headers.of_lines(self._keys.copy(), self._lines.copy())
-        headers._typed = self._typed.copy()
-        return headers
+        return Headers.of_lines(self._keys.copy(), self._lines.copy(), self._typed.copy())
 
 
 def _value(line: str) -> str:
@@ -177,12 +181,16 @@ def _value(line: str) -> str:
 
 def _made(name: str, value: str) -> tuple[str, str]:
     """The canonical name and the line of a header made here. Raises LocalProtocolError."""
-    key = canonical_names[name]
+    _check_value(name, value)
+    return canonical_names[name], f"{name}: {value}"
+
+
+def _check_value(name: str, value: str) -> None:
+    """Raises LocalProtocolError for what cannot stand in one line."""
     if not value.isprintable() and has_stray_control(value):
         raise LocalProtocolError(f"control character in {name}")
     if not value.isascii():
         check_encodable(value)
-    return key, f"{name}: {value}"
 
 
 def check_encodable(text: str) -> None:
@@ -255,10 +263,7 @@ class Message:
             raise self._attributed(fault, key) from None
 
     def _required(self, key: str, parse: Callable[[str], T]) -> T:
-        try:
-            value = self.headers.typed(key, parse)
-        except RemoteProtocolError as fault:
-            raise self._attributed(fault, key) from None
+        value = self._optional(key, parse)
         if value is None:
             raise self._attributed(RemoteProtocolError(400, "missing"), key)
         return value
@@ -286,7 +291,8 @@ class Message:
                 lines = lines.copy()
                 lines[at] = f"{line[: line.index(':')]}: {length}"
             return "\r\n".join((start_line, *lines, "\r\n")).encode() + self.body
-        return "\r\n".join((start_line, *lines, f"Content-Length: {length}\r\n\r\n")).encode() + self.body
+        head = "\r\n".join((start_line, *lines, f"Content-Length: {length}\r\n\r\n")).encode()
+        return head + self.body if self.body else head
 
 
 class Request(Message):
@@ -316,11 +322,15 @@ class Request(Message):
         The parser leaves these to whoever asks, since most messages repeat what has been seen before.
         """
         _ = (self.via, self.from_, self.to, self.call_id, self.cseq, self.max_forwards, self.content_type)
+        headers = self.headers
         for key, parse in _CHECKED_LISTS:
-            if self._optional(key, parse) is None or self.headers._has_one(key):
+            if key not in headers._keys:
+                continue
+            self._optional(key, parse)
+            if headers._has_one(key):
                 continue
             try:
-                for value in self.headers.values(key):
+                for value in headers.values(key):
                     parse(value)
             except RemoteProtocolError as fault:
                 raise self._attributed(fault, key) from None
@@ -386,18 +396,19 @@ def make_response(
     keys: list[str] = []
     lines: list[str] = []
     for key, line in zip(request.headers._keys, request.headers._lines, strict=True):
-        if (key not in _COPIED or (key in keys and key != "via")) and (status != 100 or key != "timestamp"):
-            continue
-        if key == "to" and to_tag is not None and not _has_tag(request):
-            line = f"{line};tag={to_tag}"
-        keys.append(key)
-        lines.append(line)
-    response = Response(
-        status, REASONS.get(status, "Unknown") if reason is None else reason, Headers.of_lines(keys, lines), body
-    )
+        if key in _COPIED:
+            if key == "to" and to_tag is not None and not _has_tag(request):
+                line = f"{line};tag={to_tag}"
+            if key not in keys or key == "via":
+                keys.append(key)
+                lines.append(line)
+        elif status == 100 and key == "timestamp":
+            keys.append(key)
+            lines.append(line)
+    built = Headers.of_lines(keys, lines, {})
     for name, value in headers:
-        response.headers.add(name, value)
-    return response
+        built.add(name, value)
+    return Response(status, REASONS.get(status, "Unknown") if reason is None else reason, built, body)
 
 
 def _has_tag(request: Request) -> bool:

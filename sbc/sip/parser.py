@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sbc.sip.errors import LocalProtocolError, RemoteProtocolError
 from sbc.sip.grammar import canonical_names, has_stray_control, is_digits, is_token
-from sbc.sip.header_values import parse_cseq
+from sbc.sip.header_values import CSeq, parse_cseq
 from sbc.sip.message import Headers, Request, Response, written_name
 from sbc.sip.uri import parse_uri
 
@@ -78,8 +78,8 @@ def _parse_request(data: bytes, limits: Limits) -> Request:
         _check_version(version)
     if method not in _METHODS and not is_token(method):
         raise RemoteProtocolError(400, "malformed method")
-    headers = _read_headers(lines, body_start, limits)
-    if headers.typed("cseq", parse_cseq)[1] != method:  # type: ignore[index]  # mandatory headers are there
+    headers, cseq = _read_headers(lines, body_start, limits)
+    if cseq[1] != method:
         raise RemoteProtocolError(400, "method in CSeq is not that of the request line")
     if len(uri) > limits.max_uri:
         raise RemoteProtocolError(414, "Request-URI too long")
@@ -93,8 +93,7 @@ def _parse_response(data: bytes, limits: Limits) -> Response:
     status_line = _status_line(lines.pop(0))
     if status_line is None:
         raise RemoteProtocolError(400, "malformed status line")
-    headers = _read_headers(lines, body_start, limits)
-    headers.typed("cseq", parse_cseq)
+    headers, _ = _read_headers(lines, body_start, limits)
     return Response(int(status_line[1]), status_line[2] or "", headers, _body(data, body_start, headers, limits), data)
 
 
@@ -152,8 +151,8 @@ def _decoded_line(octets: bytes) -> str:
         return octets.decode("latin-1")
 
 
-def _read_headers(lines: list[str], size: int, limits: Limits) -> Headers:
-    """The header fields in `lines`, which came in `size` octets."""
+def _read_headers(lines: list[str], size: int, limits: Limits) -> tuple[Headers, CSeq]:
+    """The header fields in `lines`, which came in `size` octets, and their CSeq."""
     try:
         keys = _keys(lines)
     except LocalProtocolError:  # a folded line has no name (7.3.1)
@@ -173,7 +172,8 @@ def _read_headers(lines: list[str], size: int, limits: Limits) -> Headers:
     if not present >= _MANDATORY:
         missing = ", ".join(written_name(key) for key in sorted(_MANDATORY - present))
         raise RemoteProtocolError(400, f"missing {missing}")
-    return Headers.of_lines(keys, lines)
+    cseq = parse_cseq(lines[keys.index("cseq")].partition(":")[2].strip(" \t"))
+    return Headers.of_lines(keys, lines, {"cseq": cseq}), cseq
 
 
 def _keys(lines: list[str]) -> list[str]:
@@ -185,6 +185,8 @@ def _body(data: bytes, start: int, headers: Headers, limits: Limits) -> bytes:
     written = headers.get("content-length")
     if written is None:
         return data[start:]
+    if written == "0":
+        return b""
     end = start + _content_length(written, limits)
     if end > len(data):
         raise RemoteProtocolError(400, "Content-Length larger than the body")
@@ -221,7 +223,9 @@ def _salvaged(data: bytes, limits: Limits) -> Request | None:
         return None
     words = rest.split()
     uri = words[0] if len(words) == 2 else ""
-    return Request(method, uri, Headers.of_lines(list(sound.values()), [lines[index] for index in sound]), b"", data)
+    return Request(
+        method, uri, Headers.of_lines(list(sound.values()), [lines[index] for index in sound], {}), b"", data
+    )
 
 
 class StreamFramer:
