@@ -13,7 +13,6 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Callable
-from heapq import heappop, heappush
 from struct import Struct
 from typing import Any
 
@@ -150,6 +149,11 @@ class Side:
         if self.pair is not None:
             self._relay.give_back(self.pair, self)
             self.pair = None
+
+    def end(self) -> None:
+        """The flow is gone: leave the ports, and no cycle of references for the garbage collector."""
+        self.release()
+        del self.flow, self.other
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
@@ -379,7 +383,7 @@ class Side:
 class RelayedFlow:
     """A flow as the worker has it."""
 
-    __slots__ = ("a", "activity", "b", "id", "is_rtp", "quiet_since", "silence", "watch")
+    __slots__ = ("a", "activity", "b", "id", "is_rtp", "quiet_since", "silence")
 
     def __init__(self, relay: Relay, flow_id: str, is_rtp: bool, clock_rate: int) -> None:
         self.id = flow_id
@@ -391,8 +395,6 @@ class RelayedFlow:
         self.silence = 0.0
         self.activity = 0
         self.quiet_since = 0.0
-        self.watch = 0
-        """Which watch over silence is in force; one that an apply replaced, or that has spoken, is out of date."""
 
 
 class Relay:
@@ -402,8 +404,8 @@ class Relay:
         self._ports = ports
         self._epoll = epoll
         self._flows: dict[str, RelayedFlow] = {}
-        self._watches: list[tuple[float, int, int, RelayedFlow]] = []
-        self._serial = 0
+        self._watched: dict[str, RelayedFlow] = {}
+        self._look_at = 0.0
         self.hears: dict[int, Hear] = {}
         self.events: list[Event] = []
         self.now = 0.0
@@ -446,29 +448,33 @@ class Relay:
         flow = self._flows.pop(flow_id, None)
         if flow is None:
             return
-        flow.silence = 0.0
+        self._watched.pop(flow_id, None)
         self.events.append(["s", flow_id, flow.a.report(), flow.b.report(), True])
-        flow.a.release()
-        flow.b.release()
+        flow.a.end()
+        flow.b.end()
 
     # -- silence ------------------------------------------------------------------------------------------------------
 
     def _watch_silence(self, flow: RelayedFlow) -> None:
         flow.quiet_since = self.now
         flow.activity = flow.a.activity() + flow.b.activity()
-        flow.watch = self._serial = self._serial + 1
-        if flow.silence > 0:
+        if flow.silence <= 0:
+            self._watched.pop(flow.id, None)
+            return
+        self._watched[flow.id] = flow
+        look_at = self.now + flow.silence / 8
+        if look_at < self._look_at:
+            self._look_at = look_at
             self.due = True
-            heappush(self._watches, (self.now + flow.silence / 8, self._serial, flow.watch, flow))
 
     def look_for_silence(self) -> float:
-        """Announce the flows that have been silent too long; gives the time to look again. Each flow is looked at eight
-        times in its term, so that packets need no timestamp of their own."""
-        watches, now = self._watches, self.now
-        while watches and watches[0][0] <= now:
-            _, _, watch, flow = heappop(watches)
-            if watch != flow.watch or flow.silence <= 0:
-                continue
+        """Announce the flows that have been silent too long; gives the time to look again. All are looked at together,
+        eight times in the shortest term, so that packets need no timestamp of their own and waking up is rare."""
+        now = self.now
+        if now < self._look_at:
+            return self._look_at
+        shortest = 480.0
+        for flow in self._watched.values():
             activity = flow.a.activity() + flow.b.activity()
             if activity != flow.activity:
                 flow.activity = activity
@@ -476,9 +482,9 @@ class Relay:
             elif 0 <= flow.quiet_since <= now - flow.silence:
                 self.events.append(["q", flow.id])
                 flow.quiet_since = -1.0  # told; only packets make it count again
-            self._serial += 1
-            heappush(watches, (now + flow.silence / 8, self._serial, watch, flow))
-        return watches[0][0] if watches else now + 60.0
+            shortest = min(shortest, flow.silence)
+        self._look_at = now + shortest / 8
+        return self._look_at
 
     # -- sockets ------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ it over.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import resource
 import select
@@ -31,11 +32,11 @@ EVENT_PAUSE = 0.01
 """Seconds between two writes of events: they are collected, so that a busy signalling process wakes seldom."""
 BATCH = 512
 """Descriptors taken from epoll at once."""
-BUSY = 0.002
-"""Seconds between two waits, less than which packets come fast."""
 PAUSE = 0.001
-"""Seconds waited while they do, before the sockets are looked at again: so much delay is nothing to a listener, and one
-wake for several packets costs half of one for each."""
+"""Packets come fast when they make us wait for less than this many seconds. Then so much is slept before the sockets
+are looked at again: it is nothing to a listener, and one wake for several packets costs half of one for each."""
+READ_SIZE = 1 << 16
+"""Bytes of commands read at once; much more, and the C library would map and unmap memory for each read."""
 
 
 class _Connection:
@@ -85,17 +86,20 @@ class Worker:
         """Until `stop`, or until nobody has been connected for `linger` seconds."""
         relay, hears = self.relay, self.relay.hears
         poll, clock = self._epoll.poll, time.monotonic
-        wake_at = waited_at = 0.0
+        wake_at = 0.0
+        busy = False
         while not self._stopping:
-            now = clock()
-            busy = now - waited_at < BUSY
             ready = poll(0, BATCH) if busy else []
             if not ready:  # everything has been read: now there is time to wait
                 if busy:
                     time.sleep(PAUSE)
-                ready = poll(max(0.0, wake_at - now), BATCH)
-                waited_at = clock()
-            now = relay.now = clock()
+                before = clock()
+                ready = poll(max(0.0, wake_at - before), BATCH)
+                now = clock()
+                busy = now - before < PAUSE
+            else:
+                now = clock()
+            relay.now = now
             for descriptor, _ in ready:
                 hear = hears.get(descriptor)  # None: closed by an earlier one of this batch
                 if hear is not None:
@@ -155,7 +159,7 @@ class Worker:
             if descriptor not in self._connections:
                 return
         try:
-            data = connection.sock.recv(1 << 18)
+            data = connection.sock.recv(READ_SIZE)
         except BlockingIOError:
             return
         except OSError:
@@ -268,6 +272,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"worker: {error}", file=sys.stderr)
         return 1
     worker.obey_signals()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)  # flows leave no cycles behind: looking for them seldom is enough
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     print("ready", flush=True)
