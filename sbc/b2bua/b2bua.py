@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from sbc.b2bua import answers, in_dialog, outside, replies, setup, targets, teardown, whereabouts
-from sbc.b2bua.call import IGNORED, TRANSITIONS, Action, Call, Ending, Input, Leg, Purpose, Sent
+from sbc.b2bua import answers, exchange, in_dialog, outside, replies, setup, targets, teardown, whereabouts
+from sbc.b2bua.call import IGNORED, TRANSITIONS, Action, Call, Ending, Exchange, Input, Leg, Purpose, Sent
 from sbc.b2bua.commands import Answer, ApplyFlow, Ask, BindPorts, Command, MessageSeen
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Hooks, Resolve
@@ -26,6 +26,7 @@ from sbc.sip import (
     CancelReceived,
     Packet,
     RequestReceived,
+    Response,
     ResponseReceived,
     SipEvent,
     Tokens,
@@ -59,7 +60,7 @@ class B2bua:
     """Feed it one event, carry out the commands in their order, then feed the next."""
 
     def __init__(self, network: Network, settings: Settings, hooks: Hooks, media: Media, tokens: Tokens) -> None:
-        self._context = Context(network, settings, hooks, media, tokens, self._step)
+        self._context = Context(network, settings, hooks, media, tokens, self._step, self._exchanged)
         self._take: dict[type, Callable[..., None]] = {
             RequestReceived: self._request,
             ResponseReceived: self._response,
@@ -80,6 +81,7 @@ class B2bua:
             "silent": lambda call, number: self._target_late(call, number, "is silent"),
             "ring": lambda call, number: self._target_late(call, number, "no answer in its time"),
             "2xx": self._repeat_2xx,
+            "own offer": lambda call, _: exchange.ask_again(self._context, call),
             "longest": lambda call, _: self._step(call, Input.ENDED_HERE, _LONGEST),
             "drain": lambda call, _: self._step(call, Input.ENDED_HERE, _DRAIN),
             "last figures": lambda call, _: call.draining_flows.clear(),
@@ -167,6 +169,9 @@ class B2bua:
         call.state, action = transition
         _ACTIONS[action](self._context, call, detail)
 
+    def _exchanged(self, call: Call, done: Exchange, response: Response) -> None:
+        """An offer of our own got its final response; nobody makes any yet."""
+
     def _begin(self, now: float) -> Context:
         context = self._context
         context.now = now
@@ -205,7 +210,7 @@ class B2bua:
         if found is None:
             return None
         call, leg = found
-        if leg.dialog_with(remote_tag or "") is None:
+        if leg.dialog_with(remote_tag or "") is None or leg.zone.name != packet.hop.zone:
             return None
         self._context.out.append(MessageSeen(call.id, packet))
         leg.seen_from(packet.hop)
@@ -228,7 +233,7 @@ class B2bua:
         if event.transaction == call.a.transaction:
             self._step(call, Input.CANCEL, event.request)
         else:
-            in_dialog.cancel_received(self._context, call, event.transaction, event.request)
+            exchange.cancelled(self._context, call, event.transaction)
         teardown.settle(self._context, call)
 
     def _response(self, event: ResponseReceived) -> None:
@@ -238,7 +243,8 @@ class B2bua:
             return
         context.out.append(MessageSeen(call.id, event.packet))
         sent = call.clients.get(event.transaction)
-        if sent is not None:
+        # 8.1.3.3: what is no answer to our request, though it names our transaction, is an error of the other side
+        if sent is not None and event.response.cseq.number == sent.request.cseq.number:
             self._responses[sent.purpose](self, call, event, sent)
             teardown.settle(context, call)
 
@@ -262,7 +268,10 @@ class B2bua:
             teardown.stray_answer(self._context, call, sent, event.response)
 
     def _relay_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
-        in_dialog.response_received(self._context, call, event.transaction, sent, event.response)
+        in_dialog.response_received(self._context, call, event.transaction, event.response)
+
+    def _exchange_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
+        exchange.response_received(self._context, call, event.transaction, sent, event.response)
 
     def _bye_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
         if event.response.status >= 200:
@@ -271,6 +280,7 @@ class B2bua:
     _responses: ClassVar[dict[Purpose, Callable[[B2bua, Call, ResponseReceived, Sent], None]]] = {
         Purpose.INVITE: _invite_response,
         Purpose.STRAY: _stray_response,
+        Purpose.EXCHANGE: _exchange_response,
         Purpose.RELAY: _relay_response,
         Purpose.BYE: _bye_response,
     }
@@ -287,6 +297,8 @@ class B2bua:
             if attempt is not None:
                 timed_out = isinstance(event, TransactionTimedOut)
                 targets.lost(context, call, attempt, "did not answer" if timed_out else "cannot be reached")
+        elif sent.purpose is Purpose.EXCHANGE:
+            exchange.lost(context, call, event.transaction)
         elif sent.purpose is Purpose.RELAY:
             in_dialog.timed_out(context, call, event.transaction)
         teardown.settle(context, call)

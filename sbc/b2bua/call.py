@@ -109,8 +109,10 @@ class Purpose(Enum):
     """The initial INVITE to a target that is being tried, or that has answered."""
     STRAY = auto()
     """An initial INVITE given up or cancelled: a 2xx to it is acknowledged and ended."""
+    EXCHANGE = auto()
+    """A re-INVITE or UPDATE; see `Exchange`."""
     RELAY = auto()
-    """A request inside the dialog that the other leg sent."""
+    """Another request inside the dialog that the other leg sent."""
     BYE = auto()
 
 
@@ -144,6 +146,10 @@ class Leg:
     """The initial INVITE, as received (A) or sent (B)."""
     dialog: Dialog | None = None
     """The dialog, early or confirmed; on a B leg that forked, the early one that spoke last."""
+    allows: frozenset[str] | None = None
+    """Methods that the element's last Allow named; None: it has not said."""
+    supports: frozenset[str] = frozenset()
+    """Option tags that its last Supported named."""
     forks: dict[str, Dialog] = field(default_factory=dict)
     """On a B leg that is not answered: its early dialogs, by the other side's tag."""
     fixed_hop: bool = False
@@ -191,11 +197,55 @@ class Relay:
     """Of the leg that it came from."""
     request: Request
     transaction: TransactionId
-    branch: TransactionId
-    sent: Request
+
+
+class ExchangeState(Enum):
+    ASKED = auto()
+    """Our re-INVITE or UPDATE is out on the target leg."""
+    PAUSED = auto()
+    """An offer of our own met one of the other side (491) and waits to be made again."""
+    OVER = auto()
+
+
+class ExchangeInput(Enum):
+    PROVISIONAL = auto()
+    SUCCESS = auto()
+    REFUSAL = auto()
+    GLARE = auto()
+    """491 to an offer of our own; one to a relayed offer is a refusal: its maker will try again."""
+    NO_METHOD = auto()
+    """405 or 501 to an UPDATE."""
+    LOST = auto()
+    """No answer, or the dialog is not known any more."""
+    RETRY = auto()
+    """The pause is over."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """An offer and its answer under way between the legs."""
+
+    origin: str
+    """Side of the leg that asked; "" when we did."""
+    target: str
+    """Side of the leg that is asked."""
+    method: str
+    """That we ask with: INVITE or UPDATE."""
     offer: bool
-    """Its body was an offer."""
+    """Our request carries an offer; else its 2xx is to bring one (a re-INVITE without SDP)."""
+    request: Request | None = None
+    """The request received; None when we ask on our own account."""
+    transaction: TransactionId = ""
+    """Of that request."""
+    branch: TransactionId = ""
+    """Of our own."""
+    purpose: str = ""
+    """What an offer of our own is for."""
+    body: bytes = b""
+    """The offer as we send it, for the next try."""
+    state: ExchangeState = ExchangeState.ASKED
     cancelled: bool = False
+    glares: int = 0
 
 
 @dataclass(slots=True)
@@ -266,8 +316,7 @@ class Call:
     clients: dict[TransactionId, Sent] = field(default_factory=dict)
     relays: dict[TransactionId, Relay] = field(default_factory=dict)
     """By the branch of the relayed request."""
-    exchange: TransactionId = ""
-    """Branch of the relay that carries an offer/answer exchange now; "" when there is none."""
+    exchange: Exchange | None = None
     draining_flows: set[str] = field(default_factory=set)
     """Flows removed whose last figures have not come."""
     silent_flows: set[str] = field(default_factory=set)

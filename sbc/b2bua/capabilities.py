@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from sbc.b2bua.call import Leg
 from sbc.b2bua.hooks import Reject
 from sbc.sip import Request, Response
 
@@ -27,6 +28,24 @@ def allow(message: Request | Response) -> str:
 def _narrowed(allowed: str) -> str:
     names = {name.strip().upper() for name in allowed.split(",")}
     return ", ".join(name for name in ALLOWED if name in names or name in ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"))
+
+
+def note(leg: Leg, message: Request | Response) -> None:
+    """Remember what the element of `leg` says that it can (RFC 3261 sections 20.5 and 20.37)."""
+    if "Allow" in message.headers:
+        leg.allows = _methods(", ".join(message.headers.get_all("Allow")))
+    if "Supported" in message.headers:
+        leg.supports = _option_tags(", ".join(message.headers.get_all("Supported")))
+
+
+@lru_cache(256)
+def _methods(text: str) -> frozenset[str]:
+    return frozenset(name.strip().upper() for name in text.split(",") if name.strip())
+
+
+@lru_cache(256)
+def _option_tags(text: str) -> frozenset[str]:
+    return frozenset(name.strip().lower() for name in text.split(",") if name.strip())
 
 
 def unsupported_extensions(request: Request) -> Reject | None:

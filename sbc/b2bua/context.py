@@ -6,14 +6,15 @@ import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sbc.b2bua.call import Call, Input, Leg, Purpose, Sent
-from sbc.b2bua.commands import ApplyFlow, Command, Decided, RemoveFlow, SendRequest
+from sbc.b2bua.call import Call, Exchange, Input, Leg, Purpose, Sent
+from sbc.b2bua.commands import ApplyFlow, CallId, Command, Decided, RemoveFlow, Respond, SendRequest
 from sbc.b2bua.crossing import Border
 from sbc.b2bua.deadlines import Deadlines
 from sbc.b2bua.hooks import Hooks, LegView
 from sbc.b2bua.network import Listener, Network, Peer, Settings, Zone
-from sbc.media import Exchange, Media
-from sbc.sip import Address, Headers, Hop, Request, Response, Tokens, TransactionId
+from sbc.media import Exchange as MediaExchange
+from sbc.media import Media
+from sbc.sip import Address, Headers, Hop, Request, Response, Tokens, TransactionId, make_response
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class Context:
     tokens: Tokens
     step: Callable[[Call, Input, object], None]
     """Feed an input to a call's machine."""
+    exchanged: Callable[[Call, Exchange, Response], None]
+    """An offer of our own got its final response."""
     deadlines: Deadlines = field(default_factory=Deadlines)
     calls: dict[str, Call] = field(default_factory=dict)
     dialogs: dict[tuple[str, str], tuple[Call, Leg]] = field(default_factory=dict)
@@ -68,7 +71,7 @@ class Context:
             view = LegView(leg.zone, leg.peer, source, leg.listener.advertised, leg.hop.remote.host)
             self.hooks.rewrite(message, view, received)
 
-    def apply(self, call: Call, exchange: Exchange) -> None:
+    def apply(self, call: Call, exchange: MediaExchange) -> None:
         """Have the plane follow what an offer or answer changed."""
         for flow in exchange.flows:
             self.out.append(ApplyFlow(flow))
@@ -87,34 +90,45 @@ class Context:
 class Places:
     """Answers about the network that are the same for every message, worked out once."""
 
-    __slots__ = ("_by_local", "_listeners", "_names", "_networks", "_peers", "own_hosts")
+    __slots__ = ("_by_local", "_learned", "_listeners", "_names", "_networks", "_own", "_peers", "_said", "network")
 
     def __init__(self, network: Network) -> None:
+        self.network = network
         self._listeners: dict[tuple[str, str, bool], Listener] = {}
         self._by_local: dict[tuple[str, str, Address], Listener] = {}
-        self._peers: dict[tuple[str, str], Peer] = {}
-        self._networks: list[tuple[str, ipaddress.IPv4Network | ipaddress.IPv6Network, Peer]] = []
-        self._names: dict[str, tuple[str, ...]] = {}
-        own: set[str] = set()
+        self._own: dict[str, set[str]] = {}
+        self._learned: dict[str, tuple[str, ...]] = {}
+        said: set[str] = {"anonymous.invalid"}
         for zone in network.zones.values():
             for listener in zone.listeners:
                 self._listeners.setdefault((zone.name, listener.transport, ":" in listener.local.host), listener)
                 self._by_local[(zone.name, listener.transport, listener.local)] = listener
-            addresses = {a.host for listener in zone.listeners for a in (listener.local, listener.advertised)}
-            own |= addresses | zone.domains
-            self._names[zone.name] = tuple(sorted(addresses | _media_hosts(zone)))
-        for peer in network.peers.values():
-            self.learn(peer, (peer.host.lower(),))
-            self._networks += [(peer.zone, ipaddress.ip_network(source), peer) for source in peer.sources]
-        self.own_hosts = frozenset(own)
-        """What the host of a Request-URI says when it means us."""
+            own = {a.host for listener in zone.listeners for a in (listener.local, listener.advertised)}
+            self._own[zone.name] = own | _media_hosts(zone)
+            if not zone.hidden:
+                said |= own | zone.domains
+        self._said = frozenset(said)
+        self._networks = [
+            (peer.zone, ipaddress.ip_network(source), peer)
+            for peer in network.peers.values()
+            for source in peer.sources
+        ]
+        self._find_peers()
 
-    def learn(self, peer: Peer, hosts: tuple[str, ...]) -> None:
-        """`hosts` are addresses (or the name) of `peer`."""
-        for host in hosts:
-            self._peers[(peer.zone, host)] = peer
-            if host not in self._names[peer.zone]:
-                self._names[peer.zone] = (*self._names[peer.zone], host)
+    def learn(self, peer: Peer, addresses: tuple[str, ...]) -> None:
+        """These are the IP addresses of `peer`, which is configured by name; those that it had before are not."""
+        self._learned[peer.name] = addresses
+        self._find_peers()
+
+    def _find_peers(self) -> None:
+        self._peers: dict[tuple[str, str], Peer] = {}
+        for peer in self.network.peers.values():
+            for host in (peer.host.lower(), *self._learned.get(peer.name, ())):
+                self._peers.setdefault((peer.zone, host), peer)
+        self._names = {
+            zone: tuple(sorted(own | {host for name, host in self._peers if name == zone}))
+            for zone, own in self._own.items()
+        }
 
     def peer(self, zone: str, host: str) -> Peer | None:
         """The configured peer that requests from `host` (an IP address) come from."""
@@ -135,6 +149,10 @@ class Places:
     def names(self, zone: Zone) -> tuple[str, ...]:
         """What names us and the configured peers in `zone`."""
         return self._names[zone.name]
+
+    def is_secret(self, host: str) -> bool:
+        """Whether a host may be one of a hidden zone: neither ours where nothing is hidden, nor a host at all."""
+        return host not in self._said and host != ""
 
 
 def _media_hosts(zone: Zone) -> set[str]:
@@ -162,3 +180,19 @@ def own_agent(context: Context, headers: Headers, name: str) -> None:
     """Our own Server or User-Agent, where the configuration wants one."""
     if context.settings.user_agent:
         headers.add(name, context.settings.user_agent)
+
+
+def answer(
+    context: Context,
+    call: CallId,
+    request: Request,
+    transaction: TransactionId,
+    status: int,
+    phrase: str = "",
+    headers: tuple[tuple[str, str], ...] = (),
+    to_tag: str | None = None,
+) -> None:
+    """A final response of our own to a request; `call` is "" for one outside calls."""
+    response = make_response(request, status, phrase or None, to_tag=to_tag, headers=headers)
+    own_agent(context, response.headers, "Server")
+    context.out.append(Respond(call, transaction, response))

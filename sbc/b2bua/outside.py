@@ -6,10 +6,10 @@ RFC 3261 sections 8.2, 11 (OPTIONS), 12.2.2.
 from __future__ import annotations
 
 from sbc.b2bua import capabilities
-from sbc.b2bua.commands import Respond
-from sbc.b2bua.context import Context, own_agent
+from sbc.b2bua.commands import Abandon
+from sbc.b2bua.context import Context, answer
 from sbc.b2bua.hooks import CallView, Drop, Reject
-from sbc.sip import Packet, Request, TransactionId, make_response
+from sbc.sip import Packet, Request, TransactionId
 
 _NO_CALL = ""
 
@@ -21,6 +21,7 @@ def request_received(context: Context, request: Request, transaction: Transactio
     zone = context.network.zones[hop.zone]
     verdict = context.hooks.admit(CallView(request, hop, zone, peer, len(context.calls), context.draining))
     if isinstance(verdict, Drop):
+        context.out.append(Abandon(transaction))
         return
     if isinstance(verdict, Reject):
         _respond(context, request, transaction, verdict)
@@ -48,6 +49,4 @@ def unknown_dialog(context: Context, request: Request, transaction: TransactionI
 
 def _respond(context: Context, request: Request, transaction: TransactionId, verdict: Reject) -> None:
     tag = context.tokens.tag() if request.to.tag is None else None
-    response = make_response(request, verdict.status, verdict.phrase or None, to_tag=tag, headers=verdict.headers)
-    own_agent(context, response.headers, "Server")
-    context.out.append(Respond(_NO_CALL, transaction, response))
+    answer(context, _NO_CALL, request, transaction, verdict.status, verdict.phrase, verdict.headers, tag)

@@ -6,8 +6,8 @@ RFC 3261 sections 8.2, 12.1 and 13.3: we are the UAS of the A leg.
 from __future__ import annotations
 
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg
-from sbc.b2bua.capabilities import unreadable_body, unsupported_extensions
-from sbc.b2bua.commands import CallOpened, CallRecord, LegRecord, MessageSeen, Respond
+from sbc.b2bua.capabilities import note, unreadable_body, unsupported_extensions
+from sbc.b2bua.commands import Abandon, CallOpened, CallRecord, LegRecord, MessageSeen, Respond
 from sbc.b2bua.context import Context, contact, uri_host
 from sbc.b2bua.hooks import CallView, Drop, Reject
 from sbc.b2bua.targets import try_targets
@@ -23,6 +23,7 @@ def open_call(context: Context, request: Request, transaction: TransactionId, pa
     view = CallView(request, hop, zone, peer, len(context.calls), context.draining)
     verdict = context.hooks.admit(view)
     if isinstance(verdict, Drop):
+        context.out.append(Abandon(transaction))
         return None
     call = _new_call(context, view, transaction)
     context.out.append(CallOpened(call.record.copy()))
@@ -60,7 +61,7 @@ def _unserveable(request: Request) -> Reject | None:
         return unsupported
     if request.max_forwards == 0:
         return Reject("call", 483, "Max-Forwards is 0")
-    if request.contact is None:
+    if request.contact is None or request.contact.uri_text == "*":
         return Reject("call", 400, "an INVITE without Contact (RFC 3261 section 8.1.1.8)", "Missing Contact")
     return unreadable_body(request)
 
@@ -73,6 +74,7 @@ def _new_call(context: Context, view: CallView, transaction: TransactionId) -> C
     leg.dialog = Dialog.as_uas(request, tag)
     leg.fixed_hop = request.via.host != hop.remote.host
     leg.names = names_of(context, leg, request)
+    note(leg, request)
     follow_target(context, leg, request)
     record = CallRecord(context.tokens.user(), context.now)
     record.a = LegRecord(

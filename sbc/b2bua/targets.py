@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sbc.b2bua import crossing
 from sbc.b2bua.call import Attempt, Call, CallState, Ending, Input, Leg, Purpose
-from sbc.b2bua.capabilities import allow
+from sbc.b2bua.capabilities import allow, note
 from sbc.b2bua.commands import Ask, CancelRequest, LegRecord, RemoveFlow
 from sbc.b2bua.context import Context, border, contact, own_agent, uri_host
 from sbc.b2bua.hooks import Resolve, Target
@@ -228,6 +228,7 @@ _MOST_FORKS = 32
 def _provisional(context: Context, call: Call, attempt: Attempt, leg: Leg, response: Response) -> None:
     if response.status in (100, 199):  # 100 is hop by hop; 199 needs RFC 6228's 100rel
         return
+    note(leg, response)
     tag = response.to.tag
     if tag is not None:
         if tag not in leg.forks and len(leg.forks) < _MOST_FORKS:
@@ -248,6 +249,7 @@ def _answered(context: Context, call: Call, attempt: Attempt, leg: Leg, response
     leg.names = names_of(context, leg, response)
     leg.dialog = Dialog.as_uac(leg.invite, response)
     leg.forks.clear()
+    note(leg, response)
     follow_target(context, leg, response)
     _speaks(call, attempt, leg)
     let_all_go(context, call, ('SIP;cause=200;text="Call completed elsewhere"',), winner=attempt)

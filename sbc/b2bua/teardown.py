@@ -5,12 +5,12 @@ RFC 3261 sections 15 (BYE), 13.3.1.4 (no BYE before the ACK of our 2xx), RFC 332
 
 from __future__ import annotations
 
-from sbc.b2bua import crossing
+from sbc.b2bua import crossing, exchange
 from sbc.b2bua.call import Call, CallState, Ending, Leg, Purpose, Sent
-from sbc.b2bua.commands import CallEnded, CancelRequest, RemoveFlow, Respond, SendAck, SendRequest, StreamRecord
-from sbc.b2bua.context import Context, border, own_agent
+from sbc.b2bua.commands import CallEnded, RemoveFlow, SendAck, SendRequest, StreamRecord
+from sbc.b2bua.context import Context, answer, border, own_agent
 from sbc.media import StatsReport, StreamStats
-from sbc.sip import Dialog, Request, Response, make_response
+from sbc.sip import Dialog, Request, Response
 
 
 def end_by_peer(context: Context, call: Call, event: object) -> None:
@@ -74,6 +74,7 @@ def close(context: Context, call: Call, ending: Ending) -> None:
     context.decided(call, "call", "call", "ended", f"by {ending.by}: {ending.cause}")
     for kind in ("no answer", "longest", "drain"):
         context.deadlines.clear(call.id, kind)
+    exchange.overtaken(context, call)
     _end_relays(context, call)
     call.targets.clear()
     _forget_answered(context, call)
@@ -100,15 +101,8 @@ def drop_strays(call: Call) -> None:
 def _end_relays(context: Context, call: Call) -> None:
     """15.1.2: "the UAS ... MUST still respond to any pending requests ... RECOMMENDED that a 487 be generated"."""
     for relay in call.relays.values():
-        leg = call.leg(relay.side)
-        if leg is not None:
-            response = make_response(relay.request, 487)
-            context.out.append(Respond(call.id, relay.transaction, response))
-    for branch, relay in call.relays.items():
-        if relay.request.method == "INVITE":
-            context.out.append(CancelRequest(call.id, branch))
+        answer(context, call.id, relay.request, relay.transaction, 487)
     call.relays.clear()
-    call.exchange = ""
 
 
 def _forget_answered(context: Context, call: Call) -> None:

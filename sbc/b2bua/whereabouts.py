@@ -8,18 +8,28 @@ from functools import lru_cache
 from sbc.b2bua.call import Leg
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Target
-from sbc.sip import Address, Hop, Request, Response, SipError, parse_name_address
+from sbc.sip import Address, Hop, Request, Response, SipError, parse_name_address, parse_via
 
 
 def names_of(context: Context, leg: Leg, message: Request | Response) -> tuple[str, ...]:
-    """What names the element of `leg` and its network, as far as `message` tells."""
+    """What names the element of `leg` and its network, as far as `message` tells; nothing where nobody is hidden."""
+    if not leg.zone.hidden:
+        return ()
     names = {*context.places.names(leg.zone), leg.hop.remote.host}
-    if message.contact is not None:
-        names.add(message.contact.uri.host)
-    if "@" in message.call_id:
-        names.add(message.call_id.rpartition("@")[2].lower())
-    names.discard("")
-    return tuple(names)
+    headers = message.headers
+    addresses = [*headers.values("Contact"), *headers.values("Record-Route")]
+    if isinstance(message, Request):
+        addresses.append(headers.get("From") or "")
+        names.update(via.host for via in map(parse_via, headers.values("Via")))
+    for value in addresses:
+        try:
+            names.add(parse_name_address(value).uri.host)
+        except SipError:  # whatever it is, it names nobody
+            continue
+    call_id = headers.get("Call-ID") or ""
+    if "@" in call_id:
+        names.add(call_id.rpartition("@")[2].lower())
+    return tuple(filter(context.places.is_secret, names))
 
 
 def follow_target(context: Context, leg: Leg, message: Request | Response) -> None:

@@ -43,6 +43,10 @@ class Tokens:
         """For the user part of a Contact."""
         return self._next()
 
+    def number(self, below: int) -> int:
+        """A number from 0 to `below` - 1, for waiting times."""
+        return int(self._next()[-8:], 16) % below
+
     def _next(self) -> str:
         start = self._position
         if start == len(self._digits):

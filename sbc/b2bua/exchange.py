@@ -1,0 +1,421 @@
+"""One offer and its answer at a time between the legs of a call, from either side or from ourselves.
+
+RFC 3264 and 6337 (offer and answer), RFC 3261 section 14 and RFC 6141 (re-INVITE), RFC 3311 (UPDATE). Each leg is
+asked by a method that it allows: an UPDATE becomes a re-INVITE where the other element knows no UPDATE. The session
+itself, and what a refusal takes back, is `MediaSession`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sbc.b2bua import crossing, replies, whereabouts
+from sbc.b2bua.answers import acknowledge, answer_invite, repeat_ack
+from sbc.b2bua.call import Call, CallState, Ending, Exchange, ExchangeInput, ExchangeState, Input, Leg, Purpose, Sent
+from sbc.b2bua.capabilities import ALLOW, allow, unreadable_body
+from sbc.b2bua.commands import CancelRequest, Respond
+from sbc.b2bua.context import Context, answer, border, own_agent
+from sbc.b2bua.hooks import Reject
+from sbc.media import MediaError
+from sbc.sip import Request, Response, TransactionId, make_response
+
+RETRY_LATER = (("Retry-After", "2"),)
+_BAD_MEDIA = 'SIP;cause=488;text="Media answer not acceptable"'
+_DIALOG_LOST = 'SIP;cause=481;text="Dialog lost"'
+
+
+# -- a request with, or for, an offer ----------------------------------------------------------------------------------
+
+
+def offer_received(context: Context, call: Call, leg: Leg, request: Request, transaction: TransactionId) -> None:
+    """A re-INVITE or UPDATE in the dialog of `leg`."""
+    assert leg.dialog is not None
+    leg.dialog.refresh_target(request)
+    whereabouts.follow_target(context, leg, request)
+    if request.method == "UPDATE" and not request.body:
+        # RFC 3311 5.1: without an offer it refreshes target and session timer, which are matters of this leg alone
+        context.out.append(Respond(call.id, transaction, _own_success(context, leg, request, b"")))
+        return
+    other = call.b if leg is call.a else call.a
+    refusal = unreadable_body(request) or _not_now(call, leg, other)
+    if refusal is not None:
+        context.decided(call, "call", "exchange", f"{request.method} refused: {refusal.status}", refusal.reason)
+        answer(context, call.id, request, transaction, refusal.status, refusal.phrase, refusal.headers)
+        return
+    assert other is not None
+    body = b""
+    if request.body:
+        assert call.media is not None
+        try:
+            body = call.media.offer(leg.side, request.body, context.now).sdp
+        except MediaError as fault:
+            context.decided(call, "adapt_media", "media", f"reject {fault.status}", fault.reason)
+            answer(context, call.id, request, transaction, fault.status)
+            return
+    method = _method_for(call, other, request.method)
+    if method != request.method:
+        context.decided(
+            call, "call", "exchange", f"{request.method} becomes {method}", f"leg {other.side} allows no UPDATE"
+        )
+    exchange = Exchange(leg.side, other.side, method, bool(body), request, transaction)
+    call.exchange = exchange
+    _send(context, call, exchange, other, body)
+
+
+def offer_to(context: Context, call: Call, leg: Leg, body: bytes, purpose: str) -> bool:
+    """Offer `body`, which the session has made for `leg`, on our own account (b"": ask `leg` for an offer). False if
+    another exchange is under way. `purpose` comes back to `Context.exchanged` with the outcome."""
+    if _not_now(call, leg, leg) is not None or not leg.confirmed:
+        return False
+    method = "INVITE" if not body else _method_for(call, leg, "UPDATE")
+    exchange = Exchange("", leg.side, method, bool(body), purpose=purpose, body=body)
+    call.exchange = exchange
+    _send(context, call, exchange, leg, body)
+    return True
+
+
+def _not_now(call: Call, leg: Leg, other: Leg | None) -> Reject | None:
+    """Why no exchange can begin (14.2, RFC 3311 section 5.2), or None."""
+    pending = call.exchange
+    if pending is not None or leg.unacked is not None:
+        if pending is not None and pending.origin != leg.side:
+            return Reject("exchange", 491, "glare: another offer is under way")
+        return Reject("exchange", 500, "an earlier exchange is under way", "Exchange Pending", RETRY_LATER)
+    if other is None or other.dialog is None:
+        return Reject("exchange", 500, "the other leg has no dialog yet", "Not Yet Answered", RETRY_LATER)
+    if other.unacked is not None:
+        return Reject("exchange", 491, "the other side has not acknowledged the last exchange")
+    if call.state is CallState.CALLING and not allows(other, "UPDATE"):
+        return Reject("exchange", 500, "before the answer the other side allows no offer", "", RETRY_LATER)
+    return None
+
+
+def _method_for(call: Call, leg: Leg, wanted: str) -> str:
+    if wanted == "UPDATE" and not allows(leg, "UPDATE"):
+        return "INVITE"
+    return wanted
+
+
+def allows(leg: Leg, method: str) -> bool:
+    """Whether the element of `leg` has said that it understands `method`; one that has said nothing understands what
+    RFC 3261 defines."""
+    return method in leg.allows if leg.allows is not None else method == "INVITE"
+
+
+def _send(context: Context, call: Call, exchange: Exchange, leg: Leg, body: bytes) -> None:
+    """Ask the target leg."""
+    assert leg.dialog is not None
+    received = exchange.request
+    built = leg.dialog.request(exchange.method, leg.contact)
+    headers = built.headers
+    source = call.leg(exchange.origin) if exchange.origin else None
+    if received is not None and source is not None:
+        forwards = received.max_forwards
+        if forwards is not None:
+            headers.set("Max-Forwards", str(forwards - 1))
+        headers.add("Allow", allow(received))
+        own_agent(context, headers, "User-Agent")
+        crossing.cross_headers(received.headers, headers, border(source, leg))
+    else:
+        headers.add("Allow", ALLOW)
+        own_agent(context, headers, "User-Agent")
+    if body:
+        built.body = body
+        headers.add("Content-Type", "application/sdp")
+    exchange.state = ExchangeState.ASKED
+    exchange.branch = context.send(call, leg, Purpose.EXCHANGE, built, received=received)
+
+
+# -- what the other side says ------------------------------------------------------------------------------------------
+
+
+def response_received(context: Context, call: Call, branch: TransactionId, sent: Sent, response: Response) -> None:
+    """A response to a re-INVITE or UPDATE that we sent."""
+    exchange = call.exchange
+    status = response.status
+    if exchange is None or exchange.branch != branch or exchange.state is not ExchangeState.ASKED:
+        _late(context, call, branch, sent, response)
+        return
+    if status < 200:
+        given = ExchangeInput.PROVISIONAL
+    elif status < 300:
+        given = ExchangeInput.SUCCESS
+    elif status == 491 and exchange.request is None:
+        given = ExchangeInput.GLARE
+    elif status in (405, 501) and exchange.method == "UPDATE":
+        given = ExchangeInput.NO_METHOD
+    elif status in (408, 481):  # 12.2.1.2: "the UAC SHOULD terminate the dialog"
+        given = ExchangeInput.LOST
+    else:
+        given = ExchangeInput.REFUSAL
+    if status >= 300 or sent.request.method != "INVITE":
+        call.clients.pop(branch, None)
+    step(context, call, exchange, given, response)
+
+
+def lost(context: Context, call: Call, branch: TransactionId) -> None:
+    """No answer at all to our request, or it could not be sent."""
+    exchange = call.exchange
+    if exchange is not None and exchange.branch == branch:
+        step(context, call, exchange, ExchangeInput.LOST, None)
+
+
+def step(context: Context, call: Call, exchange: Exchange, given: ExchangeInput, response: Response | None) -> None:
+    """One input of the exchange's machine."""
+    transition = TRANSITIONS.get((exchange.state, given))
+    if transition is None:
+        return
+    exchange.state, action = transition
+    if exchange.state is ExchangeState.OVER:
+        call.exchange = None
+    action(context, call, exchange, response)
+
+
+def _late(context: Context, call: Call, branch: TransactionId, sent: Sent, response: Response) -> None:
+    """A repeated 2xx, whose ACK was lost (13.2.2.4); or one to a re-INVITE that the end of the call has overtaken."""
+    if response.status >= 300 or (response.status >= 200 and sent.request.method != "INVITE"):
+        call.clients.pop(branch, None)
+        return
+    leg = call.leg(sent.side)
+    if response.status < 200 or leg is None or leg.ack_owed is not None:
+        return
+    if leg.ack is not None and leg.ack[0] == response.cseq.number:
+        repeat_ack(context, call, leg, response)
+    else:
+        acknowledge(context, call, leg, response, b"")
+
+
+def _pass_provisional(context: Context, call: Call, exchange: Exchange, response: Response | None) -> None:
+    assert response is not None
+    if exchange.request is not None and exchange.request.method == "INVITE" and response.status not in (100, 199):
+        _pass_back(context, call, exchange, response, b"")
+
+
+def _succeed(context: Context, call: Call, exchange: Exchange, response: Response | None) -> None:
+    """A 2xx: take its SDP over, acknowledge it, and give the side that asked its own 2xx."""
+    assert response is not None
+    target = call.leg(exchange.target)
+    assert target is not None
+    assert target.dialog is not None
+    invited = exchange.method == "INVITE"
+    target.dialog.refresh_target(response)
+    whereabouts.follow_target(context, target, response)
+    body = b""
+    try:
+        if exchange.request is not None or exchange.offer:
+            body = _taken_over(context, call, exchange, response)
+    except MediaError as fault:
+        context.decided(call, "adapt_media", "media", "answer refused", fault.reason)
+        if invited:
+            acknowledge(context, call, target, response, b"")
+        if exchange.request is not None:
+            answer(context, call.id, exchange.request, exchange.transaction, 488)
+        context.step(call, Input.ENDED_HERE, Ending("sbc", fault.reason, reason=_BAD_MEDIA))
+        return
+    if invited:
+        call.clients.pop(target.reinvite, None)
+        target.reinvite = exchange.branch
+        if exchange.offer or not response.body:
+            acknowledge(context, call, target, response, b"")
+        else:
+            target.ack_owed = response
+    if exchange.request is None:
+        context.exchanged(call, exchange, response)
+    else:
+        _give_success(context, call, exchange, exchange.request, response, body)
+
+
+def _give_success(
+    context: Context, call: Call, exchange: Exchange, request: Request, response: Response, body: bytes
+) -> None:
+    origin = call.leg(exchange.origin)
+    assert origin is not None
+    if exchange.cancelled:
+        context.decided(call, "call", "exchange", "re-INVITE answered", "its CANCEL came too late")
+    built = _built_back(context, call, exchange, response, body)
+    if request.method == "INVITE":
+        answer_invite(context, call, origin, exchange.transaction, built, request.cseq.number)
+    else:
+        context.out.append(Respond(call.id, exchange.transaction, built))
+
+
+def _taken_over(context: Context, call: Call, exchange: Exchange, response: Response) -> bytes:
+    """The SDP of a 2xx for the side that asked: an answer, in a delayed exchange the offer; empty if there is none."""
+    if not response.body or response.content_type != "application/sdp" or call.media is None:
+        return b""
+    take = call.media.answer if exchange.offer else call.media.offer
+    result = take(exchange.target, response.body, context.now)
+    context.apply(call, result)
+    return result.sdp
+
+
+def _refuse(context: Context, call: Call, exchange: Exchange, response: Response | None) -> None:
+    """The session stays as it was (14.1)."""
+    assert response is not None
+    _take_back(context, call, exchange)
+    if exchange.request is not None:
+        _pass_back(context, call, exchange, response, b"")
+    else:
+        context.decided(call, "call", "exchange", "our offer was refused", f"{response.status} {response.reason}")
+        context.exchanged(call, exchange, response)
+
+
+def _lose(context: Context, call: Call, exchange: Exchange, response: Response | None) -> None:
+    """The other side does not know the dialog any more, or says nothing: the call is over (12.2.1.2)."""
+    _take_back(context, call, exchange)
+    said = f"{response.status}" if response is not None else "no answer"
+    if exchange.request is not None:
+        if response is not None:
+            _pass_back(context, call, exchange, response, b"")
+        else:
+            answer(context, call.id, exchange.request, exchange.transaction, 408)
+    target = call.leg(exchange.target)
+    if target is not None:
+        target.told_the_end = True  # it has no dialog that a BYE could end
+    context.step(call, Input.ENDED_HERE, Ending("sbc", f"{said} to {exchange.method}", reason=_DIALOG_LOST))
+
+
+def _take_back(context: Context, call: Call, exchange: Exchange) -> None:
+    if exchange.offer and call.media is not None:
+        context.apply(call, call.media.reject(context.now))
+
+
+def _ask_otherwise(context: Context, call: Call, exchange: Exchange, response: Response | None) -> None:
+    """The element allows no UPDATE after all: a re-INVITE asks the same, once there is a dialog for it."""
+    leg = call.leg(exchange.target)
+    assert leg is not None
+    leg.allows = (leg.allows or frozenset()) - {"UPDATE"}
+    if not leg.confirmed or not exchange.body:
+        call.exchange = None
+        assert response is not None
+        _refuse(context, call, exchange, response)
+        return
+    exchange.method = "INVITE"
+    context.decided(call, "call", "exchange", "UPDATE becomes INVITE", f"leg {leg.side} allows no UPDATE")
+    _send(context, call, exchange, leg, exchange.body)
+
+
+def _wait(context: Context, call: Call, exchange: Exchange, response: Response | None) -> None:
+    """14.1: after a 491 the owner of the Call-ID waits 2.1 to 4 s, the other 0 to 2 s, in units of 10 ms."""
+    exchange.glares += 1
+    if exchange.glares > _MOST_GLARES:
+        assert response is not None
+        call.exchange = None
+        _refuse(context, call, exchange, response)
+        return
+    units = context.tokens.number(190 if exchange.target == "b" else 200)
+    delay = (2.1 if exchange.target == "b" else 0.0) + units / 100
+    context.deadlines.set(call.id, "own offer", context.now + delay)
+
+
+_MOST_GLARES = 5
+
+
+def ask_again(context: Context, call: Call) -> None:
+    """The time after a 491 is over."""
+    exchange = call.exchange
+    if exchange is not None:
+        step(context, call, exchange, ExchangeInput.RETRY, None)
+
+
+def _repeat(context: Context, call: Call, exchange: Exchange, response: Response | None) -> None:
+    leg = call.leg(exchange.target)
+    if leg is not None:
+        _send(context, call, exchange, leg, exchange.body)
+
+
+_Action = Callable[[Context, Call, Exchange, "Response | None"], None]
+
+TRANSITIONS: dict[tuple[ExchangeState, ExchangeInput], tuple[ExchangeState, _Action]] = {
+    (ExchangeState.ASKED, ExchangeInput.PROVISIONAL): (ExchangeState.ASKED, _pass_provisional),
+    (ExchangeState.ASKED, ExchangeInput.SUCCESS): (ExchangeState.OVER, _succeed),
+    # 14.1: "If a UA receives a non-2xx final response to a re-INVITE, the session parameters MUST remain unchanged"
+    (ExchangeState.ASKED, ExchangeInput.REFUSAL): (ExchangeState.OVER, _refuse),
+    (ExchangeState.ASKED, ExchangeInput.LOST): (ExchangeState.OVER, _lose),
+    (ExchangeState.ASKED, ExchangeInput.NO_METHOD): (ExchangeState.ASKED, _ask_otherwise),
+    (ExchangeState.ASKED, ExchangeInput.GLARE): (ExchangeState.PAUSED, _wait),
+    (ExchangeState.PAUSED, ExchangeInput.RETRY): (ExchangeState.ASKED, _repeat),
+}
+
+IGNORED: frozenset[tuple[ExchangeState, ExchangeInput]] = frozenset(
+    {
+        (ExchangeState.ASKED, ExchangeInput.RETRY),
+        # While we wait to ask again nothing of ours is out.
+        *((ExchangeState.PAUSED, given) for given in ExchangeInput if given is not ExchangeInput.RETRY),
+        *((ExchangeState.OVER, given) for given in ExchangeInput),
+    }
+)
+
+
+# -- responses to the side that asked ----------------------------------------------------------------------------------
+
+
+def _pass_back(context: Context, call: Call, exchange: Exchange, response: Response, body: bytes) -> None:
+    context.out.append(Respond(call.id, exchange.transaction, _built_back(context, call, exchange, response, body)))
+
+
+def _built_back(context: Context, call: Call, exchange: Exchange, received: Response, body: bytes) -> Response:
+    leg, source = call.leg(exchange.origin), call.leg(exchange.target)
+    assert leg is not None
+    assert source is not None
+    assert exchange.request is not None
+    built = make_response(exchange.request, received.status, replies.phrase(received, source), body=body)
+    if received.status < 300:
+        built.headers.add("Contact", leg.contact)
+        built.headers.add("Allow", allow(received))
+    own_agent(context, built.headers, "Server")
+    crossing.cross_headers(received.headers, built.headers, border(source, leg))
+    if body:
+        built.headers.add("Content-Type", "application/sdp")
+    context.rewrite(call, leg, built, received)
+    return built
+
+
+def _own_success(context: Context, leg: Leg, request: Request, body: bytes) -> Response:
+    headers = (("Contact", leg.contact), ("Allow", ALLOW))
+    response = make_response(request, 200, headers=headers, body=body)
+    own_agent(context, response.headers, "Server")
+    return response
+
+
+# -- ACK and CANCEL ----------------------------------------------------------------------------------------------------
+
+
+def answer_in_ack(context: Context, call: Call, leg: Leg, other: Leg, request: Request) -> None:
+    """Delayed offer: the answer comes in the ACK of `leg` and goes on in ours to `other` (13.2.1)."""
+    owed = other.ack_owed
+    assert owed is not None
+    body = b""
+    if call.media is not None and request.body and call.state is not CallState.CLOSING:
+        try:
+            result = call.media.answer(leg.side, request.body, context.now)
+        except MediaError as fault:
+            context.decided(call, "adapt_media", "media", "answer refused", fault.reason)
+            acknowledge(context, call, other, owed, b"")
+            context.step(call, Input.ENDED_HERE, Ending("sbc", fault.reason, reason=_BAD_MEDIA))
+            return
+        context.apply(call, result)
+        body = result.sdp
+    acknowledge(context, call, other, owed, body)
+
+
+def cancelled(context: Context, call: Call, transaction: TransactionId) -> bool:
+    """A CANCEL of a re-INVITE under way; False when the transaction is none."""
+    exchange = call.exchange
+    if exchange is None or exchange.transaction != transaction:
+        return False
+    exchange.cancelled = True
+    context.out.append(CancelRequest(call.id, exchange.branch))
+    return True
+
+
+def overtaken(context: Context, call: Call) -> None:
+    """The call ends: 15.1.2: "the UAS ... MUST still respond to any pending requests ... RECOMMENDED that a 487"."""
+    exchange, call.exchange = call.exchange, None
+    context.deadlines.clear(call.id, "own offer")
+    if exchange is None:
+        return
+    if exchange.request is not None:
+        answer(context, call.id, exchange.request, exchange.transaction, 487)
+    if exchange.state is ExchangeState.ASKED and exchange.method == "INVITE":
+        context.out.append(CancelRequest(call.id, exchange.branch))
