@@ -201,7 +201,7 @@ class B2bua:
             outside.unknown_dialog(context, request, event.transaction)
             return
         call, leg = found
-        in_dialog.request_received(context, call, leg, request, event.transaction)
+        in_dialog.request_received(context, call, leg, request, event.transaction, event.packet.hop)
         teardown.settle(context, call)
 
     def _leg_of(self, call_id: str, local_tag: str, remote_tag: str | None, packet: Packet) -> tuple[Call, Leg] | None:
@@ -213,7 +213,6 @@ class B2bua:
         if leg.dialog_with(remote_tag or "") is None or leg.zone.name != packet.hop.zone:
             return None
         self._context.out.append(MessageSeen(call.id, packet))
-        leg.seen_from(packet.hop)
         return call, leg
 
     def _ack(self, event: AckReceived) -> None:
@@ -222,7 +221,7 @@ class B2bua:
         found = None if tag is None else self._leg_of(request.call_id, tag, request.from_.tag, event.packet)
         if found is not None:
             call, leg = found
-            in_dialog.ack_received(self._context, call, leg, request)
+            in_dialog.ack_received(self._context, call, leg, request, event.packet.hop)
             teardown.settle(self._context, call)
 
     def _cancel(self, event: CancelReceived) -> None:
@@ -300,7 +299,7 @@ class B2bua:
         elif sent.purpose is Purpose.EXCHANGE:
             exchange.lost(context, call, event.transaction)
         elif sent.purpose is Purpose.RELAY:
-            in_dialog.timed_out(context, call, event.transaction)
+            in_dialog.lost(context, call, event.transaction, isinstance(event, TransactionTimedOut))
         teardown.settle(context, call)
 
     # -- answers from outside and media events -------------------------------------------------------------------------
