@@ -50,7 +50,7 @@ def start(transaction: Transaction, timers: Timers, now: float) -> Transmit:
     if transaction.hop.transport == "UDP":
         transaction.interval = timers.t1
         transaction.resend_at = now + timers.t1
-    transaction.ends_at = now + 64 * timers.t1
+    transaction.ends_at = now + timers.long
     return Transmit(transaction.message, transaction.hop, transaction.id, transaction.label)
 
 

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import NamedTuple
+
 from sbc.sip.grammar import bracketed, write_parameters
-from sbc.sip.header_values import MAGIC_COOKIE, Via
+from sbc.sip.header_values import MAGIC_COOKIE, Via, parse_via
 from sbc.sip.message import Request
 from sbc.sip.wire import Address, Hop
 
 _STREAM_PORTS = {"TCP": 5060, "TLS": 5061}
 """Transports on which the responding side may open a connection, with their default ports."""
+
+
+class SentBy(NamedTuple):
+    """What our Via says of one of our sockets."""
+
+    host: str
+    port: int | None
+    """Both as they are read back."""
+    head: str
+    """The Via's value up to its branch."""
+    tail: str
+    """What follows the branch: over UDP, `rport` is asked for (RFC 3581 section 3)."""
+
+    @classmethod
+    def of(cls, transport: str, written: str) -> SentBy:
+        """`written` is "host:port". Raises RemoteProtocolError if it is not."""
+        head = f"SIP/2.0/{transport} {written}"
+        read = parse_via(head)
+        return cls(read.host, read.port, f"{head};branch=", ";rport" if transport == "UDP" else "")
 
 
 def server_key(request: Request, via: Via, zone: str, method: str, to_tag: str) -> str:
@@ -71,6 +93,7 @@ def fallback_address(hop: Hop, via: Via) -> Address | None:
     return None if default is None else Address(hop.remote.host, via.port or default)
 
 
+@lru_cache(maxsize=1024)
 def is_unicast(address: Address) -> bool:
     """Whether something can be sent to this address alone: neither multicast, broadcast, unspecified nor port 0."""
     host = address.host

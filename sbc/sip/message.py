@@ -201,6 +201,20 @@ def check_encodable(text: str) -> None:
         raise LocalProtocolError("text cannot be encoded in UTF-8") from None
 
 
+def _check_start_line(text: str) -> None:
+    """Raises LocalProtocolError for what would end the line, or cannot be encoded."""
+    if text.isascii():
+        if text.isprintable():
+            return
+    else:
+        check_encodable(text)
+    if "\r" in text or "\n" in text or "\0" in text:
+        raise LocalProtocolError("control character in the start line")
+
+
+CRLF = "\r\n"
+
+
 class Message:
     """What requests and responses have in common. Made from headers and body; `raw` is the message as received, or
     b""."""
@@ -277,22 +291,19 @@ class Message:
     def _answerable(self) -> Request | None:
         return None
 
-    def _written(self, start_line: str) -> bytes:
-        """The whole message. Content-Length says what the body is, whatever stood there."""
-        if "\r" in start_line or "\n" in start_line or "\0" in start_line:
-            raise LocalProtocolError("control character in the start line")
-        if not start_line.isascii():
-            check_encodable(start_line)
-        keys, lines, length = self.headers._keys, self.headers._lines, str(len(self.body))
-        if "content-length" in keys:
-            at = keys.index("content-length")
-            line = lines[at]
-            if _value(line) != length:
-                lines = lines.copy()
-                lines[at] = f"{line[: line.index(':')]}: {length}"
-            return "\r\n".join((start_line, *lines, "\r\n")).encode() + self.body
-        head = "\r\n".join((start_line, *lines, f"Content-Length: {length}\r\n\r\n")).encode()
-        return head + self.body if self.body else head
+    def _written(self, start: str) -> bytes:
+        """The whole message behind `start`, its start line and perhaps a line more. Content-Length says what the body
+        is, whatever stood there."""
+        headers, body = self.headers, self.body
+        lines = headers._lines
+        if "content-length" in headers._keys:
+            at = headers._keys.index("content-length")
+            name = lines[at].partition(":")[0]
+            lines = [*lines[:at], f"{name}: {len(body)}", *lines[at + 1 :], "\r\n"]
+        else:
+            lines = [*lines, f"Content-Length: {len(body)}\r\n\r\n"]
+        head = f"{start}\r\n{CRLF.join(lines)}".encode()
+        return head + body if body else head
 
 
 class Request(Message):
@@ -335,12 +346,16 @@ class Request(Message):
             except RemoteProtocolError as fault:
                 raise self._attributed(fault, key) from None
 
-    def to_bytes(self) -> bytes:
-        """The request as it goes on the wire. Raises LocalProtocolError if the request line cannot be written."""
+    def to_bytes(self, via: str = "") -> bytes:
+        """The request as it goes on the wire; `via`, if given, is the value of our Via, which goes on top of all.
+
+        Raises LocalProtocolError if the request line cannot be written.
+        """
         start_line = f"{self.method} {self.uri} SIP/2.0"
         if start_line.count(" ") != 2:
             raise LocalProtocolError("space in method or Request-URI")
-        return self._written(start_line)
+        _check_start_line(start_line)
+        return self._written(f"{start_line}\r\nVia: {via}" if via else start_line)
 
     def _answerable(self) -> Request | None:
         return None if self.method == "ACK" else self
@@ -371,7 +386,10 @@ class Response(Message):
 
     def to_bytes(self) -> bytes:
         """The response as it goes on the wire. Raises LocalProtocolError if the status line cannot be written."""
-        return self._written(f"SIP/2.0 {self.status:03d} {self.reason}")
+        reason = self.reason
+        if reason != REASONS.get(self.status):
+            _check_start_line(reason)
+        return self._written(f"SIP/2.0 {self.status:03d} {reason}")
 
     def __repr__(self) -> str:
         return f"Response({self.status!r}, {self.reason!r}, {self.headers!r}, {self.body!r})"

@@ -7,7 +7,7 @@ They reach the machine as `Input.RESEND` and `Input.END`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from math import inf
 
@@ -25,11 +25,12 @@ class Timers:
     t4: float = 5.0
     """Longest time that a message stays in the network."""
 
-    @property
-    def long(self) -> float:
-        """64*T1: timers B, D (at least 32 s in the RFC, which is this with the default T1), F, H, J, L, M, and the wait
-        after a CANCEL (section 9.1)."""
-        return 64 * self.t1
+    long: float = field(init=False)
+    """64*T1: timers B, D (at least 32 s in the RFC, which is this with the default T1), F, H, J, L, M, and the wait
+    after a CANCEL (section 9.1)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "long", 64 * self.t1)
 
 
 class State(IntEnum):

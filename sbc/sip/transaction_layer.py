@@ -11,10 +11,9 @@ from sbc.sip.deadlines import Deadlines
 from sbc.sip.derived import cancel_request, checked_values
 from sbc.sip.dialog import check_dialog
 from sbc.sip.errors import LocalProtocolError, RemoteProtocolError
-from sbc.sip.grammar import bracketed
 from sbc.sip.header_values import Via, parse_name_address, parse_via
 from sbc.sip.machines import advance, start
-from sbc.sip.matching import fallback_address, is_rfc2543, is_unicast, note_source, response_hop, server_key
+from sbc.sip.matching import SentBy, fallback_address, is_rfc2543, is_unicast, note_source, response_hop, server_key
 from sbc.sip.message import Request, Response, make_response
 from sbc.sip.parser import Limits, parse
 from sbc.sip.tokens import Tokens
@@ -67,7 +66,7 @@ class SipStack:
         self._timers = timers
         self._limits = limits
         self._tokens = tokens
-        self._sent_by = sent_by
+        self._sent_by = {socket: SentBy.of(socket[1], written) for socket, written in sent_by.items()}
         self._max_transactions = max_transactions
         self._max_with_dialogs = max_transactions + max_transactions // 4
         self._path_safe_size = path_safe_size
@@ -119,9 +118,10 @@ class SipStack:
         if transaction is None or transaction.method != method:
             return [Refused(packet, "response that matches no transaction")]
         hop = transaction.hop
+        ours = self._sent_by[hop[:3]]
         # 18.1.2: "If the value of the sent-by parameter in that Via ... does not correspond to a value that the client
         # transport is configured to insert into requests, the response MUST be silently discarded."
-        if hop.zone != packet.hop.zone or _sent_by(via) != self._sent_by[hop.zone, hop.transport, hop.local]:
+        if via.host != ours.host or via.port != ours.port or hop.zone != packet.hop.zone:
             return [Refused(packet, "response that is not for us")]
         _ = response.to  # whoever it is delivered to relies on it
         effects = self._step(transaction, _RECEIVED[response.status // 100], (response, packet), now)
@@ -157,7 +157,7 @@ class SipStack:
         if not to_tag:
             # 8.2.2.2: "the From tag, Call-ID, and CSeq exactly match those associated with an ongoing transaction, but
             # the request does not match that transaction"
-            merge_key = f"{request.from_.tag} {request.call_id} {request.cseq}"
+            merge_key = f"{request.from_.tag} {request.call_id} {request.cseq.number} {method}"
             if merge_key in self._unanswered or self._looping(request):
                 return self._answer(request, response_hop(packet.hop, via), 482)
         if self._open_server(request, via, key, packet.hop, merge_key) is None:
@@ -391,16 +391,13 @@ class SipStack:
 
     def _with_via(self, request: Request, hop: Hop, branch: str, alternative: Hop | None) -> tuple[bytes, Hop]:
         """The request as bytes with our Via on top, and the hop that it suits."""
-        data = request.to_bytes()
-        end = data.index(b"\r\n") + 2
-        sent_by = self._sent_by.get((hop.zone, hop.transport, hop.local))
-        if sent_by is None:
+        ours = self._sent_by.get(hop[:3])
+        if ours is None:
             raise LocalProtocolError(f"no socket of ours: {hop.transport} {hop.local} in zone {hop.zone}")
-        rport = ";rport" if hop.transport == "UDP" else ""
-        via = f"Via: SIP/2.0/{hop.transport} {sent_by};branch={branch}{rport}\r\n"
-        if alternative is not None and hop.transport == "UDP" and len(data) + len(via) > self._path_safe_size:
+        data = request.to_bytes(f"{ours.head}{branch}{ours.tail}")
+        if alternative is not None and hop.transport == "UDP" and len(data) > self._path_safe_size:
             return self._with_via(request, alternative, branch, None)
-        return b"".join((data[:end], via.encode(), data[end:])), hop
+        return data, hop
 
     def _start_client(self, transaction: Transaction, now: float) -> Transmit:
         self._clients[transaction.id] = transaction
@@ -428,10 +425,6 @@ class SipStack:
         if transaction.merge_key:
             self._unanswered.pop(transaction.merge_key, None)
             transaction.merge_key = ""
-
-
-def _sent_by(via: Via) -> str:
-    return bracketed(via.host) if via.port is None else f"{bracketed(via.host)}:{via.port}"
 
 
 def _local_tag(transaction: Transaction) -> str:
