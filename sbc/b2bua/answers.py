@@ -5,7 +5,7 @@ from __future__ import annotations
 from sbc.b2bua.call import Call, Leg, Unacked
 from sbc.b2bua.commands import Respond, SendAck
 from sbc.b2bua.context import Context
-from sbc.sip import Response, TransactionId
+from sbc.sip import Request, Response, SipError, TransactionId
 
 
 def answer_invite(
@@ -18,6 +18,12 @@ def answer_invite(
     leg.unacked = Unacked(transaction, response, cseq, timers.t1, context.now + 64 * timers.t1)
     context.deadlines.set(call.id, f"2xx {leg.side}", context.now + timers.t1)
     context.out.append(Respond(call.id, transaction, response))
+
+
+def forget_2xx(context: Context, call: Call, leg: Leg) -> None:
+    """Our 2xx need not be sent again: its ACK has come, or whoever owes it has hung up."""
+    leg.unacked = None
+    context.deadlines.clear(call.id, f"2xx {leg.side}")
 
 
 def repeat_2xx(context: Context, call: Call, leg: Leg, unacked: Unacked) -> None:
@@ -40,6 +46,16 @@ def acknowledge(context: Context, call: Call, leg: Leg, response: Response, body
     leg.ack_owed = None
     context.rewrite(call, leg, request, None)
     context.out.append(SendAck(call.id, request, leg.hop))
+
+
+def session_description(message: Request | Response) -> bytes:
+    """The SDP in a message; empty where there is no body, or another one."""
+    if not message.body:
+        return b""
+    try:
+        return message.body if message.content_type == "application/sdp" else b""
+    except SipError:  # a Content-Type that cannot be read
+        return b""
 
 
 def repeat_ack(context: Context, call: Call, leg: Leg, response: Response) -> None:

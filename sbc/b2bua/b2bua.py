@@ -81,6 +81,7 @@ class B2bua:
             "silent": lambda call, number: self._target_late(call, number, "is silent"),
             "ring": lambda call, number: self._target_late(call, number, "no answer in its time"),
             "2xx": self._repeat_2xx,
+            "exchange": lambda call, _: exchange.late(self._context, call),
             "own offer": lambda call, _: exchange.ask_again(self._context, call),
             "longest": lambda call, _: self._step(call, Input.ENDED_HERE, _LONGEST),
             "drain": lambda call, _: self._step(call, Input.ENDED_HERE, _DRAIN),
@@ -297,7 +298,7 @@ class B2bua:
                 timed_out = isinstance(event, TransactionTimedOut)
                 targets.lost(context, call, attempt, "did not answer" if timed_out else "cannot be reached")
         elif sent.purpose is Purpose.EXCHANGE:
-            exchange.lost(context, call, event.transaction)
+            exchange.lost(context, call, event.transaction, isinstance(event, TransactionTimedOut))
         elif sent.purpose is Purpose.RELAY:
             in_dialog.lost(context, call, event.transaction, isinstance(event, TransactionTimedOut))
         teardown.settle(context, call)

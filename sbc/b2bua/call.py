@@ -217,6 +217,8 @@ class ExchangeInput(Enum):
     """405 or 501 to an UPDATE."""
     LOST = auto()
     """No answer, or the dialog is not known any more."""
+    UNSENT = auto()
+    """Our request could not be sent."""
     RETRY = auto()
     """The pause is over."""
 

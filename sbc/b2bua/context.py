@@ -179,7 +179,7 @@ def contact(listener: Listener) -> str:
 def own_agent(context: Context, headers: Headers, name: str) -> None:
     """Our own Server or User-Agent, where the configuration wants one."""
     if context.settings.user_agent:
-        headers.add(name, context.settings.user_agent)
+        headers.set(name, context.settings.user_agent)  # in place of one that crossed
 
 
 def answer(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sbc.b2bua import crossing, replies, whereabouts
-from sbc.b2bua.answers import acknowledge, answer_invite, repeat_ack
+from sbc.b2bua.answers import acknowledge, answer_invite, repeat_ack, session_description
 from sbc.b2bua.call import Call, CallState, Ending, Exchange, ExchangeInput, ExchangeState, Input, Leg, Purpose, Sent
 from sbc.b2bua.capabilities import ALLOW, allow, unreadable_body
 from sbc.b2bua.commands import CancelRequest, Respond
@@ -59,6 +59,8 @@ def offer_received(context: Context, call: Call, leg: Leg, request: Request, tra
         )
     exchange = Exchange(leg.side, other.side, method, bool(body), request, transaction)
     call.exchange = exchange
+    if request.method == "INVITE":  # 17.2.1, as for the first INVITE
+        context.out.append(Respond(call.id, transaction, make_response(request, 100)))
     _send(context, call, exchange, other, body)
 
 
@@ -114,16 +116,26 @@ def _send(context: Context, call: Call, exchange: Exchange, leg: Leg, body: byte
         if forwards is not None:
             headers.set("Max-Forwards", str(forwards - 1))
         headers.add("Allow", allow(received))
-        own_agent(context, headers, "User-Agent")
         crossing.cross_headers(received.headers, headers, border(source, leg))
     else:
         headers.add("Allow", ALLOW)
-        own_agent(context, headers, "User-Agent")
+    own_agent(context, headers, "User-Agent")
     if body:
         built.body = body
         headers.add("Content-Type", "application/sdp")
     exchange.state = ExchangeState.ASKED
     exchange.branch = context.send(call, leg, Purpose.EXCHANGE, built, received=received)
+    if exchange.method == "INVITE":
+        context.deadlines.set(call.id, "exchange", context.now + context.settings.no_answer)
+
+
+def late(context: Context, call: Call) -> None:
+    """A re-INVITE has provisional responses but no final one: as 16.6 step 11 asks of the first INVITE, it is taken
+    back, so that it cannot block other exchanges for ever."""
+    exchange = call.exchange
+    if exchange is not None and exchange.state is ExchangeState.ASKED and exchange.method == "INVITE":
+        context.decided(call, "call", "exchange", "re-INVITE cancelled", "no final response in its time")
+        context.out.append(CancelRequest(call.id, exchange.branch))
 
 
 # -- what the other side says ------------------------------------------------------------------------------------------
@@ -153,11 +165,11 @@ def response_received(context: Context, call: Call, branch: TransactionId, sent:
     step(context, call, exchange, given, response)
 
 
-def lost(context: Context, call: Call, branch: TransactionId) -> None:
+def lost(context: Context, call: Call, branch: TransactionId, timed_out: bool) -> None:
     """No answer at all to our request, or it could not be sent."""
     exchange = call.exchange
     if exchange is not None and exchange.branch == branch:
-        step(context, call, exchange, ExchangeInput.LOST, None)
+        step(context, call, exchange, ExchangeInput.LOST if timed_out else ExchangeInput.UNSENT, None)
 
 
 def step(context: Context, call: Call, exchange: Exchange, given: ExchangeInput, response: Response | None) -> None:
@@ -168,6 +180,7 @@ def step(context: Context, call: Call, exchange: Exchange, given: ExchangeInput,
     exchange.state, action = transition
     if exchange.state is ExchangeState.OVER:
         call.exchange = None
+        context.deadlines.clear(call.id, "exchange")
     action(context, call, exchange, response)
 
 
@@ -215,7 +228,7 @@ def _succeed(context: Context, call: Call, exchange: Exchange, response: Respons
     if invited:
         call.clients.pop(target.reinvite, None)
         target.reinvite = exchange.branch
-        if exchange.offer or not response.body:
+        if exchange.offer or not body:
             acknowledge(context, call, target, response, b"")
         else:
             target.ack_owed = response
@@ -241,10 +254,12 @@ def _give_success(
 
 def _taken_over(context: Context, call: Call, exchange: Exchange, response: Response) -> bytes:
     """The SDP of a 2xx for the side that asked: an answer, in a delayed exchange the offer; empty if there is none."""
-    if not response.body or response.content_type != "application/sdp" or call.media is None:
+    body = session_description(response)
+    if not body or call.media is None:
+        _take_back(context, call, exchange)  # 13.2.1 asks for an answer; without one the session stays as it was
         return b""
     take = call.media.answer if exchange.offer else call.media.offer
-    result = take(exchange.target, response.body, context.now)
+    result = take(exchange.target, body, context.now)
     context.apply(call, result)
     return result.sdp
 
@@ -260,6 +275,17 @@ def _refuse(context: Context, call: Call, exchange: Exchange, response: Response
         context.exchanged(call, exchange, response)
 
 
+def _fail(context: Context, call: Call, exchange: Exchange, response: Response | None) -> None:
+    """8.1.3.1: a request that could not be sent is as one that got a 503; that need not last."""
+    _take_back(context, call, exchange)
+    request = exchange.request
+    unsent = make_response(request or call.a.invite, 503)
+    if request is not None:
+        answer(context, call.id, request, exchange.transaction, 503)
+    else:
+        context.exchanged(call, exchange, unsent)
+
+
 def _lose(context: Context, call: Call, exchange: Exchange, response: Response | None) -> None:
     """The other side does not know the dialog any more, or says nothing: the call is over (12.2.1.2)."""
     _take_back(context, call, exchange)
@@ -269,9 +295,7 @@ def _lose(context: Context, call: Call, exchange: Exchange, response: Response |
             _pass_back(context, call, exchange, response, b"")
         else:
             answer(context, call.id, exchange.request, exchange.transaction, 408)
-    target = call.leg(exchange.target)
-    if target is not None:
-        target.told_the_end = True  # it has no dialog that a BYE could end
+    # "terminating the dialog consists of sending a BYE": who said nothing may yet hear it
     context.step(call, Input.ENDED_HERE, Ending("sbc", f"{said} to {exchange.method}", reason=_DIALOG_LOST))
 
 
@@ -332,6 +356,7 @@ TRANSITIONS: dict[tuple[ExchangeState, ExchangeInput], tuple[ExchangeState, _Act
     # 14.1: "If a UA receives a non-2xx final response to a re-INVITE, the session parameters MUST remain unchanged"
     (ExchangeState.ASKED, ExchangeInput.REFUSAL): (ExchangeState.OVER, _refuse),
     (ExchangeState.ASKED, ExchangeInput.LOST): (ExchangeState.OVER, _lose),
+    (ExchangeState.ASKED, ExchangeInput.UNSENT): (ExchangeState.OVER, _fail),
     (ExchangeState.ASKED, ExchangeInput.NO_METHOD): (ExchangeState.ASKED, _ask_otherwise),
     (ExchangeState.ASKED, ExchangeInput.GLARE): (ExchangeState.PAUSED, _wait),
     (ExchangeState.PAUSED, ExchangeInput.RETRY): (ExchangeState.ASKED, _repeat),
@@ -362,9 +387,10 @@ def _built_back(context: Context, call: Call, exchange: Exchange, received: Resp
     built = make_response(exchange.request, received.status, replies.phrase(received, source), body=body)
     if received.status < 300:
         built.headers.add("Contact", leg.contact)
+    if received.status < 300 or received.status == 405:  # 21.4.6
         built.headers.add("Allow", allow(received))
-    own_agent(context, built.headers, "Server")
     crossing.cross_headers(received.headers, built.headers, border(source, leg))
+    own_agent(context, built.headers, "Server")
     if body:
         built.headers.add("Content-Type", "application/sdp")
     context.rewrite(call, leg, built, received)
@@ -385,10 +411,14 @@ def answer_in_ack(context: Context, call: Call, leg: Leg, other: Leg, request: R
     """Delayed offer: the answer comes in the ACK of `leg` and goes on in ours to `other` (13.2.1)."""
     owed = other.ack_owed
     assert owed is not None
-    body = b""
-    if call.media is not None and request.body and call.state is not CallState.CLOSING:
+    body = session_description(request)
+    if call.media is None or call.state is CallState.CLOSING:
+        body = b""
+    elif not body:  # 13.2.1 asks for an answer; without one the session stays as it was
+        context.apply(call, call.media.reject(context.now))
+    else:
         try:
-            result = call.media.answer(leg.side, request.body, context.now)
+            result = call.media.answer(leg.side, body, context.now)
         except MediaError as fault:
             context.decided(call, "adapt_media", "media", "answer refused", fault.reason)
             acknowledge(context, call, other, owed, b"")
@@ -413,6 +443,7 @@ def overtaken(context: Context, call: Call) -> None:
     """The call ends: 15.1.2: "the UAS ... MUST still respond to any pending requests ... RECOMMENDED that a 487"."""
     exchange, call.exchange = call.exchange, None
     context.deadlines.clear(call.id, "own offer")
+    context.deadlines.clear(call.id, "exchange")
     if exchange is None:
         return
     if exchange.request is not None:

@@ -5,7 +5,7 @@ RFC 3261 section 12.2, RFC 6086 (INFO). What carries offers is `sbc.b2bua.exchan
 
 from __future__ import annotations
 
-from sbc.b2bua import capabilities, crossing, exchange, replies, teardown
+from sbc.b2bua import answers, capabilities, crossing, exchange, replies, teardown
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Purpose, Relay
 from sbc.b2bua.commands import Respond
 from sbc.b2bua.context import Context, answer, border, own_agent
@@ -48,6 +48,8 @@ def request_received(
 
 def _end(context: Context, call: Call, leg: Leg, request: Request, transaction: TransactionId) -> None:
     answer(context, call.id, request, transaction, 200)
+    answers.forget_2xx(context, call, leg)
+    leg.bye_owed = None
     if call.state is not CallState.CALLING:
         leg.told_the_end = True
         context.step(call, Input.BYE, (request, leg))
@@ -90,8 +92,8 @@ def _relay(context: Context, call: Call, leg: Leg, request: Request, transaction
     forwards = request.max_forwards
     if forwards is not None:
         built.headers.set("Max-Forwards", str(forwards - 1))
-    own_agent(context, built.headers, "User-Agent")
     crossing.cross_headers(request.headers, built.headers, target_border)
+    own_agent(context, built.headers, "User-Agent")
     if request.body:
         built.body = request.body
         built.headers.add("Content-Type", request.headers.get("Content-Type") or "application/octet-stream")
@@ -111,28 +113,29 @@ def response_received(context: Context, call: Call, branch: TransactionId, respo
     assert leg is not None
     assert source is not None
     built = make_response(relay.request, response.status, replies.phrase(response, source))
-    own_agent(context, built.headers, "Server")
+    if response.status == 405:  # 21.4.6: "The response MUST include an Allow"
+        built.headers.add("Allow", capabilities.allow(response))
     crossing.cross_headers(response.headers, built.headers, border(source, leg))
+    own_agent(context, built.headers, "Server")
     context.rewrite(call, leg, built, response)
     context.out.append(Respond(call.id, relay.transaction, built))
-    if response.status == 481:
-        _dialog_gone(context, call, relay, f"481 to {relay.request.method}")
+    if response.status in (408, 481):
+        _dialog_gone(context, call, f"{response.status} to {relay.request.method}")
 
 
-def _dialog_gone(context: Context, call: Call, relay: Relay, cause: str) -> None:
-    other = call.b if relay.side == "a" else call.a
-    if other is not None:
-        other.told_the_end = True  # it has no dialog that a BYE could end
+def _dialog_gone(context: Context, call: Call, cause: str) -> None:
+    """12.2.1.2: "the UAC SHOULD terminate the dialog", which "consists of sending a BYE"; on both legs, here."""
     context.step(call, Input.ENDED_HERE, Ending("sbc", cause, reason='SIP;cause=481;text="Dialog lost"'))
 
 
 def lost(context: Context, call: Call, branch: TransactionId, timed_out: bool) -> None:
-    """A relayed request got no answer, or could not be sent (8.1.3.1: as if 503 had come): the side that asked is told
-    so, and the call is over (12.2.1.2)."""
+    """A relayed request got no answer, which ends the call (12.2.1.2), or could not be sent, which is as if 503 had
+    come (8.1.3.1) and need not last."""
     relay = call.relays.pop(branch, None)
     if relay is not None:
         answer(context, call.id, relay.request, relay.transaction, 408 if timed_out else 503)
-        _dialog_gone(context, call, relay, f"no answer to {relay.request.method}")
+    if relay is not None and timed_out:
+        _dialog_gone(context, call, f"no answer to {relay.request.method}")
 
 
 def ack_received(context: Context, call: Call, leg: Leg, request: Request, hop: Hop) -> None:
@@ -141,8 +144,7 @@ def ack_received(context: Context, call: Call, leg: Leg, request: Request, hop: 
     if unacked is None or request.cseq.number != unacked.cseq:
         return
     leg.seen_from(hop)
-    leg.unacked = None
-    context.deadlines.clear(call.id, f"2xx {leg.side}")
+    answers.forget_2xx(context, call, leg)
     other = call.b if leg is call.a else call.a
     if other is not None and other.ack_owed is not None:
         exchange.answer_in_ack(context, call, leg, other, request)

@@ -36,8 +36,8 @@ def a_response(context: Context, call: Call, received: Response, body: bytes) ->
     if received.status < 300:
         headers.add("Contact", leg.contact)
         headers.add("Allow", allow(received))
-    own_agent(context, headers, "Server")
     crossing.cross_headers(received.headers, headers, border(other, leg))
+    own_agent(context, headers, "Server")
     if body:
         headers.add("Content-Type", "application/sdp")
     context.rewrite(call, leg, response, received)

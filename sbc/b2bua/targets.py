@@ -198,8 +198,8 @@ def _b_invite(context: Context, call: Call, leg: Leg, target: Target, body: byte
     headers.add("CSeq", "1 INVITE")
     headers.add("Contact", leg.contact)
     headers.add("Allow", allow(received))
-    own_agent(context, headers, "User-Agent")
     crossing.cross_headers(received.headers, headers, crossing_border)
+    own_agent(context, headers, "User-Agent")
     if body:
         headers.add("Content-Type", "application/sdp")
     return Request("INVITE", target.uri, headers, body)

@@ -17,9 +17,6 @@ def end_by_peer(context: Context, call: Call, event: object) -> None:
     """A BYE came: `event` is (the request, its leg). It has been answered; the other leg is told."""
     assert isinstance(event, tuple)
     request, leg = event
-    leg.told_the_end = True
-    leg.unacked = None
-    context.deadlines.clear(call.id, f"2xx {leg.side}")
     other = call.b if leg is call.a else call.a
     if other is not None:
         hang_up(context, call, other, "", request, leg)
@@ -47,11 +44,11 @@ def hang_up(
         leg.ack_owed = None
         context.out.append(SendAck(call.id, request, leg.hop))
     bye = leg.dialog.request("BYE", None)
-    own_agent(context, bye.headers, "User-Agent")
     if received is not None and source is not None:
         crossing.cross_headers(received.headers, bye.headers, border(source, leg))
     elif reason:
         bye.headers.add("Reason", reason)
+    own_agent(context, bye.headers, "User-Agent")
     if leg.unacked is not None:
         leg.bye_owed = bye
     else:
