@@ -305,6 +305,8 @@ class Call:
     offer_in_invite: bool = False
     early_answer: bytes = b""
     """The SDP that the A leg was given last in a provisional response."""
+    early_speaker: tuple[str, str] = ("", "")
+    """Whose answer that was: our tag and the other side's."""
     targets: list[Target] = field(default_factory=list)
     """Not tried yet."""
     attempts: dict[int, Attempt] = field(default_factory=dict)
@@ -313,8 +315,8 @@ class Call:
     """The A leg's offer as those targets get it."""
     b_legs: list[Leg] = field(default_factory=list)
     """Every leg that an INVITE was sent on."""
-    refusal: Response | None = None
-    """The best failure response of the targets tried so far."""
+    refusal: tuple[Response, Leg] | None = None
+    """The best failure response of the targets tried so far, and the leg that it came on."""
     clients: dict[TransactionId, Sent] = field(default_factory=dict)
     relays: dict[TransactionId, Relay] = field(default_factory=dict)
     """By the branch of the relayed request."""

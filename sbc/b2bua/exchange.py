@@ -228,7 +228,7 @@ def _succeed(context: Context, call: Call, exchange: Exchange, response: Respons
     if invited:
         call.clients.pop(target.reinvite, None)
         target.reinvite = exchange.branch
-        if exchange.offer or not body:
+        if exchange.offer or not session_description(response):
             acknowledge(context, call, target, response, b"")
         else:
             target.ack_owed = response

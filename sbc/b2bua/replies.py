@@ -17,20 +17,20 @@ def pass_provisional(context: Context, call: Call, event: object) -> None:
     response = event
     assert isinstance(response, Response)
     body = b""
+    assert call.b is not None
     if response.body and call.offer_in_invite:
         try:
-            body = call.early_answer = answer_sdp(context, call, response)
+            body = answer_sdp(context, call, call.b, response)
         except MediaError as fault:  # an unreliable answer may be ignored: the one that counts is in the 2xx (13.2.1)
             context.decided(call, "adapt_media", "media", "early answer ignored", fault.reason)
     if call.record.ringing is None and response.status == 180:
         call.record.ringing = context.now
-    context.out.append(Respond(call.id, call.a.transaction, a_response(context, call, response, body)))
+    context.out.append(Respond(call.id, call.a.transaction, a_response(context, call, call.b, response, body)))
 
 
-def a_response(context: Context, call: Call, received: Response, body: bytes) -> Response:
-    """The A leg's response to its INVITE, built from the B leg's."""
-    leg, other = call.a, call.b
-    assert other is not None
+def a_response(context: Context, call: Call, other: Leg, received: Response, body: bytes) -> Response:
+    """The A leg's response to its INVITE, built from the one on `other`."""
+    leg = call.a
     response = make_response(leg.invite, received.status, phrase(received, other), to_tag=leg.local_tag, body=body)
     headers = response.headers
     if received.status < 300:
@@ -62,11 +62,11 @@ def pass_answer(context: Context, call: Call, event: object) -> None:
     if record.b is not None:
         record.b.status = received.status
         record.b.user_agent = received.headers.get("Server") or received.headers.get("User-Agent") or ""
-    if call.offer_in_invite or not received.body:
+    if call.offer_in_invite or not body:
         acknowledge(context, call, other, received, b"")
     else:
         other.ack_owed = received
-    response = a_response(context, call, received, body)
+    response = a_response(context, call, other, received, body)
     answer_invite(context, call, leg, leg.transaction, response, leg.invite.cseq.number)
     context.out.append(CallChanged(record.copy()))
 
@@ -83,17 +83,34 @@ def refuse_answer(context: Context, call: Call, event: object) -> None:
 
 def pass_refusal(context: Context, call: Call, event: object) -> None:
     """The caller gets the best failure response, or 503 where no target answered at all."""
-    received = event
-    if not isinstance(received, Response):
+    if event is None:
         refuse_call(context, call, Ending("sbc", "no target could be reached", 503))
         return
+    assert isinstance(event, tuple)
+    received, leg = event
     status = received.status
+    cause = f"{status} {received.reason}"
     if status < 400:
+        # its Contacts name elements of the other side, which the caller could not reach
         context.decided(call, "call", "call", "480 for the caller", f"the target redirected ({status})")
-        refuse_call(context, call, Ending("callee", f"{status} {received.reason}", 480))
+        refuse_call(context, call, Ending("callee", cause, 480))
         return
-    response = a_response(context, call, received, b"")
-    _final(context, call, response, Ending("callee", f"{status} {received.reason}"))
+    response = a_response(context, call, leg, received, b"")
+    challenge = _CHALLENGES.get(status)
+    if challenge is not None and challenge not in response.headers:
+        # 21.4.2, 21.4.8: without its challenge the response says nothing
+        context.decided(call, "call", "call", "403 for the caller", f"the challenge of a {status} may not cross")
+        refuse_call(context, call, Ending("callee", cause, 403))
+        return
+    if status == 405:  # 21.4.6: "The response MUST include an Allow"
+        response.headers.add("Allow", allow(received))
+    elif status == 503:
+        # 16.7 step 6, 21.5.4: one target's pause must not keep the caller's side from sending calls for others
+        response.headers.remove("Retry-After")
+    _final(context, call, response, Ending("callee", cause))
+
+
+_CHALLENGES = {401: "WWW-Authenticate", 407: "Proxy-Authenticate"}
 
 
 def refuse_call(context: Context, call: Call, event: object) -> None:

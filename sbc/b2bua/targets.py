@@ -6,6 +6,7 @@ RFC 3261 sections 13.2 (we are the UAC), 16.6 and 16.7 (targets and the choice b
 from __future__ import annotations
 
 from sbc.b2bua import crossing
+from sbc.b2bua.answers import session_description
 from sbc.b2bua.call import Attempt, Call, CallState, Ending, Input, Leg, Purpose
 from sbc.b2bua.capabilities import allow, note
 from sbc.b2bua.commands import Ask, CancelRequest, LegRecord, RemoveFlow
@@ -121,7 +122,9 @@ def _send_invite(context: Context, call: Call, attempt: Attempt) -> None:
     assert listener is not None
     received = call.a.invite
     leg = Leg("b", zone, peer, listener, hop, contact(listener), context.tokens.tag(), "", received)
-    leg.names = (*context.places.names(zone), hop.remote.host)
+    if not call.attempts.keys() - {attempt.number}:
+        call.offer = b""  # nobody else has it: the media may be offered as they suit this address
+    leg.names = (*context.places.names(zone), hop.remote.host, target.host.lower()) if zone.hidden else ()
     attempt.leg = leg
     attempt.heard = False
     if call.b is None or not call.attempts.keys() - {attempt.number}:
@@ -243,6 +246,8 @@ def _speaks(call: Call, attempt: Attempt, leg: Leg) -> None:
     if call.b is not leg or call.record.b is None:
         call.b = leg
         call.record.b = _b_record(leg, attempt.target)
+        if call.media is not None:
+            call.media.b.facts = side_facts(leg)
 
 
 def _answered(context: Context, call: Call, attempt: Attempt, leg: Leg, response: Response) -> None:
@@ -254,7 +259,7 @@ def _answered(context: Context, call: Call, attempt: Attempt, leg: Leg, response
     _speaks(call, attempt, leg)
     let_all_go(context, call, ('SIP;cause=200;text="Call completed elsewhere"',), winner=attempt)
     try:
-        body = answer_sdp(context, call, response)
+        body = answer_sdp(context, call, leg, response)
     except MediaError as fault:
         context.decided(call, "adapt_media", "media", "answer refused", fault.reason)
         context.step(call, Input.BAD_ANSWER, (response, Ending("sbc", fault.reason, 502)))
@@ -267,12 +272,12 @@ def _refused(context: Context, call: Call, attempt: Attempt, leg: Leg, response:
     call.clients.pop(leg.transaction, None)
     if call.record.b is not None and call.b is leg:
         call.record.b.status = status
-    call.refusal = best_refusal(call.refusal, response)
+    if call.refusal is None or _rank(response) < _rank(call.refusal[0]):
+        call.refusal = (response, leg)
     if status >= 600:  # 16.7 step 5: "any outstanding ... branches ... SHOULD be cancelled"
         attempt.leg = None
         let_all_go(context, call)
-        _speaks(call, attempt, leg)
-        context.step(call, Input.REFUSAL, response)
+        context.step(call, Input.REFUSAL, call.refusal)
         return
     if status not in context.settings.failover_statuses:
         attempt.hops.clear()  # the element spoke for the target: its other addresses would say the same
@@ -280,27 +285,30 @@ def _refused(context: Context, call: Call, attempt: Attempt, leg: Leg, response:
     lost(context, call, attempt, f"answered {status}")
 
 
-def best_refusal(known: Response | None, new: Response) -> Response:
-    """RFC 3261 section 16.7 step 6: a 6xx, else the lowest class, and no 503 where there is another."""
-
-    def rank(response: Response) -> tuple[int, int]:
-        status = response.status
-        if status >= 600:
-            return (0, 0)
-        return (status // 100, 1 if status == 503 else 0)
-
-    return new if known is None or rank(new) < rank(known) else known
+def _rank(response: Response) -> tuple[int, int]:
+    """RFC 3261 section 16.7 step 6: a 6xx is best, else the lowest class, and no 503 where there is another."""
+    status = response.status
+    return (0, 0) if status >= 600 else (status // 100, 1 if status == 503 else 0)
 
 
-def answer_sdp(context: Context, call: Call, response: Response) -> bytes:
-    """The B leg's SDP in a 2xx or 18x, rewritten for the A leg; empty where there is none to give."""
-    if not response.body or response.content_type != "application/sdp":
-        return call.early_answer if call.offer_in_invite else b""
-    media = call.media
+def answer_sdp(context: Context, call: Call, leg: Leg, response: Response) -> bytes:
+    """The SDP of `leg` in a 2xx or 18x, rewritten for the A leg; empty where there is none to give. Raises MediaError.
+
+    An answer in a provisional response stands for the whole early dialog that gave it: its 2xx need not repeat it.
+    """
+    body, media = session_description(response), call.media
     assert media is not None
-    if call.offer_in_invite:
-        exchange = media.answer("b", response.body, context.now, final=response.status >= 200)
-    else:
-        exchange = media.offer("b", response.body, context.now)
+    speaker = (leg.local_tag, response.to.tag or "")
+    if not body:
+        early = call.early_answer if call.early_speaker == speaker else b""
+        if call.offer_in_invite and response.status >= 200 and not early:
+            raise MediaError(488, "the answer to the INVITE has no session description")  # 13.2.1
+        return early if call.offer_in_invite else b""
+    if not call.offer_in_invite:
+        exchange = media.offer("b", body, context.now)
+        context.apply(call, exchange)
+        return exchange.sdp
+    exchange = media.answer("b", body, context.now, final=response.status >= 200)
     context.apply(call, exchange)
+    call.early_answer, call.early_speaker = exchange.sdp, speaker
     return exchange.sdp
