@@ -49,6 +49,8 @@ _ACTIONS: dict[Action, Callable[[Context, Call, object], None]] = {
 
 _PEER_REFRESH = 300.0
 """Seconds after which the addresses of peers that are configured by name are looked up again."""
+_PEER_RETRY = 15.0
+"""The same where a look-up has failed."""
 
 _SILENCE = Ending("sbc", "silence", 408, reason='SIP;cause=408;text="Media timeout"')
 _LONGEST = Ending("sbc", "longest call", 408, reason='SIP;cause=408;text="Call duration limit"')
@@ -309,14 +311,24 @@ class B2bua:
         context = self._context
         call, number = context.questions.pop(event.token, (None, 0))
         if call is None:
-            peer = context.network.peers.get(event.token.removeprefix(_PEER_QUESTION))
-            if peer is not None:
-                context.places.learn(peer, tuple(hop.remote.host for hop in event.hops))
+            self._peer_found(event)
             return
         attempt = call.attempts.get(number)
         if attempt is not None:
             targets.resolved(context, call, attempt, event.hops, event.error)
         teardown.settle(context, call)
+
+    def _peer_found(self, event: Answer) -> None:
+        """Where a peer is that is configured by name; or an answer that comes too late for its call."""
+        context = self._context
+        prefix, _, name = event.token.partition(":")
+        peer = context.network.peers.get(name)
+        if prefix + ":" != _PEER_QUESTION or peer is None:
+            return
+        if event.hops:
+            context.places.learn(peer, tuple(dict.fromkeys(hop.remote.host for hop in event.hops)))
+        else:  # what was known of it stands
+            context.deadlines.set(_NOBODY, "peers", context.now + _PEER_RETRY)
 
     def _ask_for_peers(self) -> None:
         context = self._context

@@ -152,6 +152,8 @@ class Leg:
     """Option tags that its last Supported named."""
     forks: dict[str, Dialog] = field(default_factory=dict)
     """On a B leg that is not answered: its early dialogs, by the other side's tag."""
+    forked: bool = False
+    """On a B leg that is answered: others than the one that answered have rung."""
     fixed_hop: bool = False
     """The element is behind a NAT: requests go where its signalling comes from, whatever its Contact says."""
     unacked: Unacked | None = None
@@ -327,8 +329,8 @@ class Call:
     """Flows that bring nothing; the call ends when all that should are among them."""
     mismatches: set[tuple[str, str]] = field(default_factory=set)
     """Flow and side of which the trail says already that packets of another source were dropped."""
-    ended_forks: set[str] = field(default_factory=set)
-    """To tags of late 2xx that were ended with BYE."""
+    ended_forks: set[tuple[str, str]] = field(default_factory=set)
+    """Call-ID and To tag of late 2xx that were ended with BYE."""
     ended: bool = False
     """`CallEnded` has been said."""
 

@@ -12,6 +12,9 @@ ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "MESSA
 """What a leg can carry; a leg is told those that its other side allows as well."""
 
 
+SCHEMES = frozenset({"sip", "tel"})
+"""Of a Request-URI. sips promises TLS to the last hop (RFC 5630), which no leg has yet: 416, as 21.4.14 wants it."""
+
 ALLOW = ", ".join(ALLOWED)
 """What the SBC itself understands."""
 

@@ -59,6 +59,8 @@ class Context:
     ) -> TransactionId:
         """Send `request` on `leg`; what comes back finds it in `call.clients`."""
         branch = self.tokens.branch()
+        if alternative is None and request.body and leg.peer is not None and leg.hop.transport == "UDP":
+            alternative = self.places.over_tcp(leg.hop, leg.peer)
         call.clients[branch] = Sent(purpose, leg.side, request, leg.hop, attempt)
         self.rewrite(call, leg, request, received)
         self.out.append(SendRequest(call.id, branch, request, leg.hop, alternative))
@@ -145,6 +147,13 @@ class Places:
     def listener_of(self, hop: Hop) -> Listener | None:
         """The listener whose socket `hop` names."""
         return self._by_local.get((hop.zone, hop.transport, hop.local))
+
+    def over_tcp(self, hop: Hop, peer: Peer) -> Hop | None:
+        """The same element over TCP, for what is too long for UDP (18.1.1); None where `peer` has no TCP."""
+        if "TCP" not in peer.transports:
+            return None
+        listener = self._listeners.get((hop.zone, "TCP", ":" in hop.remote.host))
+        return None if listener is None else Hop(hop.zone, "TCP", listener.local, hop.remote)
 
     def names(self, zone: Zone) -> tuple[str, ...]:
         """What names us and the configured peers in `zone`."""

@@ -64,7 +64,6 @@ class Settings:
     """How long a target may stay wholly silent before the next one is tried; not used for the last one."""
     longest_call: float = 43200.0
     """A call in progress is ended after this time; 0: never."""
-    max_calls: int = 10000
     failover_statuses: frozenset[int] = field(default_factory=lambda: frozenset({408, 500, 502, 503, 504}))
     timers: Timers = field(default_factory=Timers)
     final_stats_wait: float = 2.0

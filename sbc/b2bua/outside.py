@@ -12,6 +12,9 @@ from sbc.b2bua.hooks import CallView, Drop, Reject
 from sbc.sip import Packet, Request, TransactionId
 
 _NO_CALL = ""
+_IN_DIALOGS = frozenset({"BYE", "INFO", "UPDATE"})
+_ALLOW = ", ".join(method for method in capabilities.ALLOWED if method != "MESSAGE")
+"""What is understood of somebody who is in no call: a MESSAGE crosses in a call only."""
 
 
 def request_received(context: Context, request: Request, transaction: TransactionId, packet: Packet) -> None:
@@ -30,7 +33,9 @@ def request_received(context: Context, request: Request, transaction: Transactio
 
 
 def _answer(request: Request) -> Reject:
-    if request.request_uri.scheme not in ("sip", "sips", "tel"):
+    if request.method in _IN_DIALOGS:
+        return Reject("call", 481, "")  # 15.1.2, RFC 3311 5.2, RFC 6086 4.2.2: they belong to a dialog
+    if request.request_uri.scheme not in capabilities.SCHEMES:
         return Reject("call", 416, "")
     unsupported = capabilities.unsupported_extensions(request)
     if unsupported is not None:
@@ -39,7 +44,7 @@ def _answer(request: Request) -> Reject:
         # 11.2: as an INVITE would be answered; with Max-Forwards 0 as well, since it goes no further
         return Reject("call", 200, "", headers=(("Allow", capabilities.ALLOW), ("Accept", "application/sdp")))
     # 8.2.1: "If the UAS ... does not support the method ... it MUST generate a 405 (Method Not Allowed)"
-    return Reject("call", 405, "", headers=(("Allow", capabilities.ALLOW),))
+    return Reject("call", 405, "", headers=(("Allow", _ALLOW),))
 
 
 def unknown_dialog(context: Context, request: Request, transaction: TransactionId) -> None:

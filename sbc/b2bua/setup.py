@@ -6,7 +6,7 @@ RFC 3261 sections 8.2, 12.1 and 13.3: we are the UAS of the A leg.
 from __future__ import annotations
 
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg
-from sbc.b2bua.capabilities import note, unreadable_body, unsupported_extensions
+from sbc.b2bua.capabilities import SCHEMES, note, unreadable_body, unsupported_extensions
 from sbc.b2bua.commands import Abandon, CallOpened, CallRecord, LegRecord, MessageSeen, Respond
 from sbc.b2bua.context import Context, contact, uri_host
 from sbc.b2bua.hooks import CallView, Drop, Reject
@@ -54,7 +54,7 @@ def refuse(context: Context, call: Call, hook: str, verdict: Reject) -> None:
 
 def _unserveable(request: Request) -> Reject | None:
     """What the core itself cannot serve, whoever asks (RFC 3261 section 8.2)."""
-    if request.request_uri.scheme not in ("sip", "sips", "tel"):
+    if request.request_uri.scheme not in SCHEMES:
         return Reject("call", 416, f"Request-URI of scheme {request.request_uri.scheme}")
     unsupported = unsupported_extensions(request)
     if unsupported is not None:

@@ -253,6 +253,7 @@ def _speaks(call: Call, attempt: Attempt, leg: Leg) -> None:
 def _answered(context: Context, call: Call, attempt: Attempt, leg: Leg, response: Response) -> None:
     leg.names = names_of(context, leg, response)
     leg.dialog = Dialog.as_uac(leg.invite, response)
+    leg.forked = bool(leg.forks.keys() - {leg.dialog.remote_tag})
     leg.forks.clear()
     note(leg, response)
     follow_target(context, leg, response)

@@ -6,9 +6,11 @@ RFC 3261 sections 15 (BYE), 13.3.1.4 (no BYE before the ACK of our 2xx), RFC 332
 from __future__ import annotations
 
 from sbc.b2bua import crossing, exchange
+from sbc.b2bua.answers import acknowledge
 from sbc.b2bua.call import Call, CallState, Ending, Leg, Purpose, Sent
 from sbc.b2bua.commands import CallEnded, RemoveFlow, SendAck, SendRequest, StreamRecord
 from sbc.b2bua.context import Context, answer, border, own_agent
+from sbc.b2bua.whereabouts import hop_to
 from sbc.media import StatsReport, StreamStats
 from sbc.sip import Dialog, Request, Response
 
@@ -39,10 +41,7 @@ def hang_up(
         return
     leg.told_the_end = True
     if leg.ack_owed is not None:  # delayed offer: the 2xx must be acknowledged before the BYE (13.2.2.4)
-        request = leg.dialog.request("ACK", None, cseq=leg.ack_owed.cseq.number)
-        leg.ack = (leg.ack_owed.cseq.number, request, leg.hop)
-        leg.ack_owed = None
-        context.out.append(SendAck(call.id, request, leg.hop))
+        acknowledge(context, call, leg, leg.ack_owed, b"")
     bye = leg.dialog.request("BYE", None)
     if received is not None and source is not None:
         crossing.cross_headers(received.headers, bye.headers, border(source, leg))
@@ -107,7 +106,8 @@ def _forget_answered(context: Context, call: Call) -> None:
     waiting = {}
     for branch, sent in call.clients.items():
         leg = call.leg(sent.side)
-        answered = sent.purpose is Purpose.INVITE or (leg is not None and leg.reinvite == branch)
+        # forks that rang may have answered as well, before they heard that another one had (13.2.2.4)
+        answered = leg is not None and (leg.reinvite == branch or (sent.purpose is Purpose.INVITE and not leg.forked))
         if not answered:
             waiting[branch] = sent
     call.clients = waiting
@@ -148,15 +148,16 @@ def _acknowledged(leg: Leg) -> bool:
 def stray_answer(context: Context, call: Call, sent: Sent, response: Response) -> None:
     """A 2xx that nobody waits for (late, after CANCEL, of another fork): ACK and BYE (13.2.2.4, 9.1)."""
     dialog = Dialog.as_uac(sent.request, response)
-    context.out.append(SendAck(call.id, dialog.request("ACK", None, cseq=response.cseq.number), sent.hop))
-    tag = response.to.tag or ""
-    if tag not in call.ended_forks and len(call.ended_forks) < _MOST_FORKS:
-        call.ended_forks.add(tag)
+    hop = hop_to(context, sent.hop, dialog, response)
+    context.out.append(SendAck(call.id, dialog.request("ACK", None, cseq=response.cseq.number), hop))
+    fork = (dialog.call_id, dialog.remote_tag)
+    if fork not in call.ended_forks and len(call.ended_forks) < _MOST_FORKS:
+        call.ended_forks.add(fork)
         context.decided(call, "call", "call", "late answer ended", "a 2xx came that nobody waits for")
         bye = dialog.request("BYE", None)
         branch = context.tokens.branch()
-        call.clients[branch] = Sent(Purpose.BYE, sent.side, bye, sent.hop)
-        context.out.append(SendRequest(call.id, branch, bye, sent.hop))
+        call.clients[branch] = Sent(Purpose.BYE, sent.side, bye, hop)
+        context.out.append(SendRequest(call.id, branch, bye, hop))
 
 
 _MOST_FORKS = 32

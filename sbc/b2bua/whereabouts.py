@@ -8,7 +8,7 @@ from functools import lru_cache
 from sbc.b2bua.call import Leg
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Target
-from sbc.sip import Address, Hop, Request, Response, SipError, parse_name_address, parse_via
+from sbc.sip import Address, Dialog, Hop, Request, Response, SipError, parse_name_address, parse_via
 
 
 def names_of(context: Context, leg: Leg, message: Request | Response) -> tuple[str, ...]:
@@ -39,30 +39,35 @@ def follow_target(context: Context, leg: Leg, message: Request | Response) -> No
     An element behind a NAT, or one whose next hop is a host name, keeps getting them where its signalling comes from:
     the name is the one that led there.
     """
-    if leg.fixed_hop or leg.dialog is None:
-        return
+    if not leg.fixed_hop and leg.dialog is not None:
+        leg.hop = hop_to(context, leg.hop, leg.dialog, message)
+
+
+def hop_to(context: Context, hop: Hop, dialog: Dialog, message: Request | Response) -> Hop:
+    """The way to where requests of `dialog` go, as `message` set it; `hop` where that is no other way, or none."""
     try:
-        if leg.dialog.route_set:
-            uri = parse_name_address(leg.dialog.route_set[0]).uri
+        if dialog.route_set:
+            uri = parse_name_address(dialog.route_set[0]).uri
         elif message.contact is not None:
             uri = message.contact.uri
         else:
-            return
+            return hop
     except SipError:
-        return
-    hop = leg.hop
+        return hop
     transport = (uri.params.get("transport") or "UDP").upper()
     remote = Address(uri.host, uri.port or 5060)
     if (remote == hop.remote and transport == hop.transport) or not is_address(uri.host):
-        return
-    listener = leg.listener
-    if transport != hop.transport or (":" in uri.host) != (":" in hop.local.host):
-        found = context.places.listener(leg.zone.name, transport, uri.host)
-        if found is None:
-            return
-        listener = found
+        return hop
+    if _is_private(uri.host) and not _is_private(hop.remote.host):
+        return hop  # what it calls itself behind its NAT is nowhere from here
+    local = hop.local
+    if transport != hop.transport or (":" in uri.host) != (":" in local.host):
+        listener = context.places.listener(hop.zone, transport, uri.host)
+        if listener is None:
+            return hop
+        local = listener.local
     same_stream = transport == hop.transport and uri.host == hop.remote.host
-    leg.hop = Hop(leg.zone.name, transport, listener.local, remote, hop.connection if same_stream else None)
+    return Hop(hop.zone, transport, local, remote, hop.connection if same_stream else None)
 
 
 def direct_hops(context: Context, target: Target) -> list[Hop]:
@@ -74,6 +79,21 @@ def direct_hops(context: Context, target: Target) -> list[Hop]:
             remote = Address(target.host, target.port or 5060)
             hops.append(Hop(target.zone, transport, listener.local, remote))
     return hops
+
+
+_PRIVATE = tuple(
+    map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"),
+    )
+)
+"""RFC 1918, 6598, 3927, 4193, 4291."""
+
+
+@lru_cache(4096)
+def _is_private(host: str) -> bool:
+    address = ipaddress.ip_address(host.partition("%")[0])
+    return any(address in network for network in _PRIVATE)
 
 
 @lru_cache(4096)

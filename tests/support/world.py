@@ -146,6 +146,7 @@ class Edge:
     """How long the resolver takes, in seconds; None: it never answers."""
     fails: Callable[[Hop], bool] = lambda hop: False
     """Whether a message that belongs to a transaction cannot be sent to this hop."""
+    max_calls: int = 10000
     open: bool = True
     """The public zone serves everybody."""
     hooks: Hooks | None = None
@@ -176,7 +177,7 @@ class Edge:
         }
         self.stack = SipStack(self.settings.timers, Limits(), source, sent_by, 100_000)
         self.media = Media(MediaSettings(hosts=(OUTSIDE.host, OUTSIDE6.host, INSIDE.host)), source)
-        chain = self.hooks or build_chain(network, self.routes, AdmissionSettings(self.settings.max_calls))
+        chain = self.hooks or build_chain(network, self.routes, AdmissionSettings(self.max_calls))
         self.b2bua = B2bua(network, self.settings, chain, self.media, source)
         self.zone_of = {OUTSIDE: "public", OUTSIDE6: "public", INSIDE: "private"}
         self.streams: dict[Address, Callable[[bytes, Hop], None]] = {}
