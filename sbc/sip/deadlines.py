@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count
 from math import inf
 
@@ -64,12 +64,16 @@ class Deadlines:
                 heappop(heap)
                 self._dead -= 1
                 continue
-            due = min(transaction.resend_at, transaction.ends_at)
+            due = transaction.resend_at
+            if transaction.ends_at < due:
+                due = transaction.ends_at
             if due <= when:
                 return when
-            heappop(heap)
-            transaction.armed = inf
-            self.arm(transaction)
+            transaction.armed = due
+            if due == inf:
+                heappop(heap)
+            else:
+                heapreplace(heap, (due, next(self._numbers), transaction))
         return None
 
     def pop(self, now: float) -> Transaction | None:

@@ -90,18 +90,20 @@ class Dialog:
         if routes and not _is_loose(routes[0]):
             routes = (*routes[1:], f"<{uri}>")
             uri = _as_request_uri(parse_name_address(self.route_set[0]).uri_text)
-        fields = [
-            ("Max-Forwards", "70"),
-            ("From", f"{self.local};tag={self.local_tag}" if self.local_tag else self.local),
-            ("To", f"{self.remote};tag={self.remote_tag}" if self.remote_tag else self.remote),
-            ("Call-ID", self.call_id),
-            ("CSeq", f"{cseq} {method}"),
+        # all but `contact` was cut out of messages that have been read, or made here
+        lines = [
+            "Max-Forwards: 70",
+            f"From: {self.local};tag={self.local_tag}" if self.local_tag else f"From: {self.local}",
+            f"To: {self.remote};tag={self.remote_tag}" if self.remote_tag else f"To: {self.remote}",
+            f"Call-ID: {self.call_id}",
+            f"CSeq: {cseq} {method}",
         ]
+        headers = Headers.of_lines(_KEYS.copy(), lines, {})
         if contact is not None:
-            fields.append(("Contact", contact))
+            headers.add("Contact", contact)
         for route in routes:
-            fields.append(("Route", route))
-        return Request(method, uri, Headers(fields))
+            headers.add("Route", route)
+        return Request(method, uri, headers)
 
     def accept(self, request: Request) -> bool:
         """Whether a request comes in order, in which case its CSeq number is remembered; one that does not is to be
@@ -132,6 +134,10 @@ class Dialog:
     def next_hop(self) -> str:
         """Text of the URI of the element that requests go to first (12.2.1.1, 8.1.2)."""
         return parse_name_address(self.route_set[0]).uri_text if self.route_set else self.remote_target
+
+
+_KEYS = ["max-forwards", "from", "to", "call-id", "cseq"]
+"""The lines that every request inside a dialog has."""
 
 
 def check_dialog(request: Request) -> None:

@@ -35,6 +35,10 @@ Action = Callable[[Transaction, Any, Timers, float], list[Effect]]
 """(transaction, what `Input` names as the subject, timers, now) -> effects."""
 
 
+_tuple = tuple.__new__
+"""`_tuple(Transmit, (...))` is `Transmit(...)` in half the time."""
+
+
 class Rules(NamedTuple):
     """One machine: what it does, and what it does not react to."""
 
@@ -51,7 +55,7 @@ def start(transaction: Transaction, timers: Timers, now: float) -> Transmit:
         transaction.interval = timers.t1
         transaction.resend_at = now + timers.t1
     transaction.ends_at = now + timers.long
-    return Transmit(transaction.message, transaction.hop, transaction.id, transaction.label)
+    return _tuple(Transmit, (transaction.message, transaction.hop, transaction.id, transaction.label))
 
 
 def _linger(transaction: Transaction, seconds: float, now: float) -> None:
@@ -65,7 +69,7 @@ def _linger(transaction: Transaction, seconds: float, now: float) -> None:
 
 
 def _send_again(transaction: Transaction) -> Transmit:
-    return Transmit(transaction.message, transaction.hop, transaction.id, transaction.label)
+    return _tuple(Transmit, (transaction.message, transaction.hop, transaction.id, transaction.label))
 
 
 def _resend_doubling(transaction: Transaction, subject: None, timers: Timers, now: float) -> list[Effect]:
@@ -106,7 +110,8 @@ def _vanish(transaction: Transaction, subject: None, timers: Timers, now: float)
 
 def _deliver(transaction: Transaction, subject: tuple[Response, Packet], timers: Timers, now: float) -> list[Effect]:
     response, packet = subject
-    return [Deliver(ResponseReceived(response, transaction.id, packet, transaction.label))]
+    event = _tuple(ResponseReceived, (response, transaction.id, packet, transaction.label))
+    return [_tuple(Deliver, (event,))]
 
 
 def _begin_proceeding(
@@ -179,7 +184,7 @@ def _send_accepting(transaction: Transaction, subject: bytes, timers: Timers, no
 
 
 def _send_success(transaction: Transaction, subject: bytes, timers: Timers, now: float) -> list[Effect]:
-    return [Transmit(subject, transaction.hop, transaction.id, transaction.label)]
+    return [_tuple(Transmit, (subject, transaction.hop, transaction.id, transaction.label))]
 
 
 def _send_refusing(transaction: Transaction, subject: bytes, timers: Timers, now: float) -> list[Effect]:

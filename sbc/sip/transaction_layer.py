@@ -33,6 +33,8 @@ from sbc.sip.wire import (
     Transmit,
 )
 
+_tuple = tuple.__new__
+"""`_tuple(Transmit, (...))` is `Transmit(...)` in half the time."""
 _RETRY_AFTER = ("Retry-After", "10")
 _KEEP_ALIVE = b"\r\n\0 "
 _STUN_COOKIE = b"\x21\x12\xa4\x42"
@@ -40,6 +42,14 @@ _BARE = frozenset(("BYE", "CANCEL"))
 """Nothing of these is looked at but what names their dialog."""
 _RECEIVED = (Input.PROVISIONAL, Input.PROVISIONAL, Input.SUCCESS, *[Input.FAILURE] * 4, *[Input.FAILURE] * 3)
 """By the first digit of the status."""
+
+# Members of enumerations, which take longer to look up in their classes than most of what is done with them here.
+_REQUEST, _ACK = Input.REQUEST, Input.ACK
+_SEND_PROVISIONAL, _SEND_SUCCESS, _SEND_FAILURE = Input.SEND_PROVISIONAL, Input.SEND_SUCCESS, Input.SEND_FAILURE
+_RESEND, _END = Input.RESEND, Input.END
+_CALLING, _TRYING, _PROCEEDING, _TERMINATED = State.CALLING, State.TRYING, State.PROCEEDING, State.TERMINATED
+_INVITE_CLIENT, _CLIENT = Machine.INVITE_CLIENT, Machine.CLIENT
+_INVITE_SERVER, _SERVER = Machine.INVITE_SERVER, Machine.SERVER
 
 
 class SipStack:
@@ -125,7 +135,7 @@ class SipStack:
             return [Refused(packet, "response that is not for us")]
         _ = response.to  # whoever it is delivered to relies on it
         effects = self._step(transaction, _RECEIVED[response.status // 100], (response, packet), now)
-        if transaction.cancel is not None and transaction.state is State.PROCEEDING and transaction.ends_at == inf:
+        if transaction.cancel is not None and transaction.state is _PROCEEDING and transaction.ends_at == inf:
             effects += self._send_cancel(transaction, now)
         return effects
 
@@ -139,7 +149,7 @@ class SipStack:
         key = server_key(request, via, zone, method, to_tag)
         transaction = self._servers.get(key)
         if transaction is not None:
-            return self._step(transaction, Input.REQUEST, packet, now)
+            return self._step(transaction, _REQUEST, packet, now)
         if method in _BARE:
             _ = (request.from_, request.call_id)
         else:
@@ -162,7 +172,7 @@ class SipStack:
                 return self._answer(request, response_hop(packet.hop, via), 482)
         if self._open_server(request, via, key, packet.hop, merge_key) is None:
             return [Refused(packet, "source that cannot be answered")]
-        return [Deliver(RequestReceived(request, key, packet))]
+        return [_tuple(Deliver, (_tuple(RequestReceived, (request, key, packet)),))]
 
     def _receive_ack(self, request: Request, via: Via, packet: Packet, now: float) -> list[Effect]:
         to_tag = request.to.tag or ""
@@ -175,8 +185,8 @@ class SipStack:
                 transaction = None
         if transaction is None:
             _ = (request.from_, request.call_id)  # whoever it is delivered to relies on them
-            return [Deliver(AckReceived(request, packet))]
-        return self._step(transaction, Input.ACK, (request, packet), now)
+            return [_tuple(Deliver, (_tuple(AckReceived, (request, packet)),))]
+        return self._step(transaction, _ACK, (request, packet), now)
 
     def _receive_cancel(
         self, request: Request, via: Via, key: str, target: Transaction | None, packet: Packet, now: float
@@ -191,9 +201,9 @@ class SipStack:
         # same": as far as we still know it
         tag = _local_tag(target) or self._stateless_tag(request)
         transaction.label = target.label
-        effects = self._step(transaction, Input.SEND_SUCCESS, make_response(request, 200, None, tag).to_bytes(), now)
+        effects = self._step(transaction, _SEND_SUCCESS, make_response(request, 200, None, tag).to_bytes(), now)
         # "If the original request ... has already ... sent a final response ... no effect on the processing"
-        if target.state is State.PROCEEDING:
+        if target.state is _PROCEEDING:
             effects.append(Deliver(CancelReceived(request, target.id, packet, target.label)))
         return effects
 
@@ -204,8 +214,8 @@ class SipStack:
         invite = request.method == "INVITE"
         transaction = Transaction(
             key,
-            Machine.INVITE_SERVER if invite else Machine.SERVER,
-            State.PROCEEDING if invite else State.TRYING,
+            _INVITE_SERVER if invite else _SERVER,
+            _PROCEEDING if invite else _TRYING,
             request.method,
             target,
         )
@@ -279,9 +289,9 @@ class SipStack:
         if not is_unicast(hop.remote):
             return branch, [Deliver(TransactionFailed(branch, label))]
         if method == "INVITE":
-            transaction = Transaction(branch, Machine.INVITE_CLIENT, State.CALLING, method, hop, label, data)
+            transaction = Transaction(branch, _INVITE_CLIENT, _CALLING, method, hop, label, data)
         else:
-            transaction = Transaction(branch, Machine.CLIENT, State.TRYING, method, hop, label, data)
+            transaction = Transaction(branch, _CLIENT, _TRYING, method, hop, label, data)
         return branch, [self._start_client(transaction, now)]
 
     def send_ack(
@@ -290,7 +300,7 @@ class SipStack:
         """Send the ACK for a 2xx: with a branch of its own and no transaction (13.2.2.4). Once for each 2xx
         received."""
         data, hop = self._with_via(request, hop, self._tokens.branch(), alternative)
-        return [Transmit(data, hop, None, label)] if is_unicast(hop.remote) else []
+        return [_tuple(Transmit, (data, hop, None, label))] if is_unicast(hop.remote) else []
 
     def cancel(self, transaction: TransactionId, now: float, reasons: Iterable[str] = ()) -> list[Effect]:
         """Take back the INVITE of a client transaction (9.1): a CANCEL goes out now, or as soon as a provisional
@@ -300,12 +310,12 @@ class SipStack:
         Raises LocalProtocolError for a reason with CR, LF or NUL in it.
         """
         invite = self._clients.get(transaction)
-        if invite is None or invite.machine is not Machine.INVITE_CLIENT or invite.cancel is not None:
+        if invite is None or invite.machine is not _INVITE_CLIENT or invite.cancel is not None:
             return []
         reasons = checked_values(reasons)
-        if invite.state is State.CALLING:
+        if invite.state is _CALLING:
             invite.cancel = reasons
-        elif invite.state is State.PROCEEDING:
+        elif invite.state is _PROCEEDING:
             invite.cancel = reasons
             return self._send_cancel(invite, now)
         return []
@@ -314,9 +324,7 @@ class SipStack:
         data = cancel_request(invite.message, invite.cancel or ())
         invite.ends_at = now + self._timers.long
         self._deadlines.arm(invite)
-        transaction = Transaction(
-            f"{invite.id} CANCEL", Machine.CLIENT, State.TRYING, "CANCEL", invite.hop, invite.label, data
-        )
+        transaction = Transaction(f"{invite.id} CANCEL", _CLIENT, _TRYING, "CANCEL", invite.hop, invite.label, data)
         return [self._start_client(transaction, now)]
 
     def respond(
@@ -335,17 +343,17 @@ class SipStack:
             server.label = label
         status = response.status
         if status < 200:
-            if status != 100 and server.machine is Machine.SERVER:
+            if status != 100 and server.machine is _SERVER:
                 return []
-            return self._step(server, Input.SEND_PROVISIONAL, response.to_bytes(), now)
+            return self._step(server, _SEND_PROVISIONAL, response.to_bytes(), now)
         if status < 300:
-            if server.machine is Machine.SERVER:
+            if server.machine is _SERVER:
                 self._forget_merge_key(server)
-            return self._step(server, Input.SEND_SUCCESS, response.to_bytes(), now)
+            return self._step(server, _SEND_SUCCESS, response.to_bytes(), now)
         self._forget_merge_key(server)
-        if status == 408 and server.machine is Machine.SERVER:
+        if status == 408 and server.machine is _SERVER:
             return self._step(server, Input.GIVE_UP, None, now)
-        return self._step(server, Input.SEND_FAILURE, response.to_bytes(), now)
+        return self._step(server, _SEND_FAILURE, response.to_bytes(), now)
 
     def abandon(self, transaction: TransactionId) -> None:
         """Forget a request that is not to be answered at all; what comes of it again is new."""
@@ -383,7 +391,7 @@ class SipStack:
         """Do what is due at `now`."""
         effects: list[Effect] = []
         while (transaction := self._deadlines.pop(now)) is not None:
-            given = Input.END if transaction.ends_at <= now else Input.RESEND
+            given = _END if transaction.ends_at <= now else _RESEND
             effects += self._step(transaction, given, None, now)
         return effects
 
@@ -407,15 +415,15 @@ class SipStack:
 
     def _step(self, transaction: Transaction, given: Input, subject: object, now: float) -> list[Effect]:
         effects = advance(transaction, given, subject, self._timers, now)
-        if transaction.state is State.TERMINATED:
+        if transaction.state is _TERMINATED:
             self._end(transaction)
-        else:
+        elif transaction.ends_at < transaction.armed or transaction.resend_at < transaction.armed:
             self._deadlines.arm(transaction)
         return effects
 
     def _end(self, transaction: Transaction) -> None:
         self._deadlines.disarm(transaction)
-        if transaction.machine is Machine.INVITE_CLIENT or transaction.machine is Machine.CLIENT:
+        if transaction.machine is _INVITE_CLIENT or transaction.machine is _CLIENT:
             self._clients.pop(transaction.id, None)
         else:
             self._servers.pop(transaction.id, None)
