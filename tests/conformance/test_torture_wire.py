@@ -21,7 +21,7 @@ import pytest
 from tests.support.border import PLAIN, Border
 from tests.support.edge import answers_options
 from tests.support.lab import PRIVATE, PUBLIC
-from tests.support.raw import status
+from tests.support.raw import head, header_lines, response, status
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("nft")]
 
@@ -102,7 +102,7 @@ class Bench:
         if ready is self.pbx:
             if status(data) == 0 and not data.startswith(b"ACK"):
                 outcome.forwarded.append(data)
-                self.pbx.sendto(_reply(data, b"SIP/2.0 486 Busy Here"), source)
+                self.pbx.sendto(response(data, "486 Busy Here", "busy"), source)
         elif not data:
             outcome.closed = True
         else:
@@ -119,28 +119,13 @@ def bench(border: Border) -> Iterator[Bench]:
     made.close()
 
 
-def _head(message: bytes) -> list[bytes]:
-    """Start line and headers, folded lines left as they are."""
-    return re.split(rb"\r\n(?![ \t])", message.split(b"\r\n\r\n")[0])
-
-
-def _lines(message: bytes, *names: bytes) -> list[bytes]:
-    return [line for line in _head(message)[1:] if line.split(b":")[0].strip().lower() in names]
-
-
-def _reply(request: bytes, start: bytes) -> bytes:
-    to = [line + b";tag=busy" for line in _lines(request, b"to", b"t")]
-    same = _lines(request, b"via", b"v") + _lines(request, b"from", b"f", b"call-id", b"i", b"cseq")
-    return b"\r\n".join([start, *same, *to, b"Content-Length: 0"]) + b"\r\n\r\n"
-
-
-def _ack(request: bytes, response: bytes) -> bytes | None:
+def _ack(request: bytes, answer: bytes) -> bytes | None:
     """The ACK for a failure (RFC 3261 section 17.1.1.3); None where none is due or can be made."""
-    start, vias = _head(request)[0], _lines(request, b"via", b"v")
-    cseq = [line.replace(b"INVITE", b"ACK") for line in _lines(response, b"cseq")]
+    start, vias = head(request)[0], header_lines(request, "via", "v")
+    cseq = [line.replace(b"INVITE", b"ACK") for line in header_lines(answer, "cseq")]
     if not start.startswith(b"INVITE ") or not vias or not cseq:
         return None
-    same = vias[:1] + _lines(request, b"from", b"f", b"call-id", b"i") + _lines(response, b"to", b"t")
+    same = vias[:1] + header_lines(request, "from", "f", "call-id", "i") + header_lines(answer, "to", "t")
     ack = [start.replace(b"INVITE", b"ACK", 1), *same, cseq[0], b"Max-Forwards: 70", b"Content-Length: 0"]
     return b"\r\n".join(ack) + b"\r\n\r\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 
 _numbers = itertools.count(1)
 
@@ -44,6 +45,25 @@ def offer(address: str, port: int) -> bytes:
         f"v=0\r\no=- 1 1 IN {family} {address}\r\ns=-\r\nc=IN {family} {address}\r\nt=0 0\r\n"
         f"m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
     ).encode()
+
+
+def response(request: bytes, start: str, to_tag: str, headers: tuple[str, ...] = (), body: bytes = b"") -> bytes:
+    """The response to `request` with the status line "SIP/2.0 `start`" (RFC 3261 section 8.2.6.2)."""
+    to = [line + b";tag=" + to_tag.encode() for line in header_lines(request, "to", "t")]
+    same = header_lines(request, "via", "v") + header_lines(request, "from", "f", "call-id", "i", "cseq")
+    own = [line.encode() for line in (*headers, f"Content-Length: {len(body)}")]
+    return b"\r\n".join([b"SIP/2.0 " + start.encode(), *same, *to, *own]) + b"\r\n\r\n" + body
+
+
+def header_lines(message: bytes, *names: str) -> list[bytes]:
+    """The lines of the headers so named (lower case), folded ones left as they are."""
+    wanted = {name.encode() for name in names}
+    return [line for line in head(message)[1:] if line.split(b":")[0].strip().lower() in wanted]
+
+
+def head(message: bytes) -> list[bytes]:
+    """Start line and header lines."""
+    return re.split(rb"\r\n(?![ \t])", message.split(b"\r\n\r\n")[0])
 
 
 def status(message: bytes) -> int:

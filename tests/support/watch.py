@@ -16,4 +16,5 @@ def nothing_private_shows(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if isinstance(border, Border):
         border.lab.clear()
-        assert border.leaks() == []
+        leaks = border.leaks()
+        assert not leaks, "\n".join(leaks[:20])
