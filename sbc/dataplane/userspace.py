@@ -47,8 +47,10 @@ _log = Logger()
 
 MAX_UNSENT = 4 << 20
 """Bytes of commands that the worker may leave unread before it is taken for lost."""
-REMOVE_DELAY = 0.02
-"""Seconds for which removals are collected."""
+REMOVE_DELAY = 0.1
+"""Seconds for which removals are collected: each message to the worker, and each answer, wakes a process up."""
+READ_SIZE = 1 << 16
+"""Bytes of events read at once; much more, and the C library would map and unmap memory for each read."""
 FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0
 """Seconds before a worker that died is started again; doubled each time it dies young."""
 YOUNG = 10.0
@@ -426,7 +428,7 @@ class _Control:
 
     def doRead(self) -> None:
         try:
-            data = self._sock.recv(1 << 18)
+            data = self._sock.recv(READ_SIZE)
         except BlockingIOError:
             return
         except OSError as error:

@@ -60,6 +60,9 @@ from sbc.sip import (
 
 log = Logger()
 
+TICK = 0.02
+"""Seconds by which a deadline may be served late while the timer fires often: timers of SIP are counted in hundreds of
+milliseconds, and under load there is a deadline every few microseconds."""
 REFUSED_LINES_EVERY = 10.0
 """Seconds between log lines about packets that nobody could understand."""
 SIP_CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\s]{1,128})", re.IGNORECASE | re.MULTILINE)
@@ -114,6 +117,7 @@ class Driver:
     """Feeds `stack` and `session`, and carries out what they want done.
 
     `clock` is a reactor's `callLater`; `now` reads monotonic seconds; `wall` reads seconds since the epoch, once.
+    `detailed` logs the beginning of each call as well, at debug.
     """
 
     def __init__(
@@ -128,6 +132,7 @@ class Driver:
         clock: Any,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        detailed: bool = False,
     ) -> None:
         self._stack = stack
         self._session = session
@@ -138,12 +143,14 @@ class Driver:
         self._zones = zones
         self._clock = clock
         self._now = now
+        self._detailed = detailed
         self._to_wall = wall() - now()
         self._events: deque[SipEvent | FlowEvent | Answer] = deque()
         self._failures: deque[TransactionId] = deque()
         self._busy = False
         self._armed: Any = None
         self._armed_at = 0.0
+        self._fired_at = -TICK
         self._ready: Deferred[None] = Deferred()
         self._without_ports: set[str] = set()
         self._leaving: list[Deferred[None]] = []
@@ -288,14 +295,17 @@ class Driver:
         self._carry_out((Respond("", event.transaction, response),), now)
 
     def _arm(self, now: float) -> None:
-        """Let the one timer fire by the earliest deadline. A timer that fires too early only arms itself again, so that
-        a deadline that moves away costs nothing."""
+        """Let the one timer fire by the earliest deadline, or within a `TICK` from now. A timer that fires too early
+        only arms itself again, so that a deadline that moves away costs nothing."""
+        if self._armed is not None and self._armed_at <= now + TICK:
+            return
         deadline = self._stack.next_deadline()
         other = self._session.next_deadline()
         if deadline is None or (other is not None and other < deadline):
             deadline = other
         if deadline is None:
             return
+        deadline = max(deadline, self._fired_at + TICK)
         if self._armed is None:
             self._armed = self._clock.callLater(max(0.0, deadline - now), self._fire)
         elif deadline < self._armed_at:
@@ -306,7 +316,7 @@ class Driver:
 
     def _fire(self) -> None:
         self._armed = None
-        now = self._now()
+        now = self._fired_at = self._now()
         self._busy = True
         for source in (self._stack, self._session):
             deadline = source.next_deadline()
@@ -403,16 +413,21 @@ class Driver:
     def _opened(self, command: CallOpened, now: float) -> None:
         record = command.record
         self._recorder.opened(record, self._to_wall)
-        leg = record.a or LegRecord("")
-        text = f"call from {leg.from_uri} to {leg.request_uri}, zone {leg.zone} ({leg.remote})"
-        log.info(WRITTEN, text=text, call=record.call)
+        if self._detailed:
+            log.debug(WRITTEN, text=f"call {between(record)}", call=record.call)
 
     def _ended(self, command: CallEnded, now: float) -> None:
         record = command.record
         self._recorder.ended(record, self._to_wall)
         talked = (record.ended or now) - record.answered if record.answered is not None else 0.0
-        text = f"call ended by {record.ended_by}: {record.cause}, status {record.status}, {talked:.1f} s"
-        log.info(WRITTEN, text=text, call=record.call)
+        end = f"ended by {record.ended_by}: {record.cause}, status {record.status}, {talked:.1f} s"
+        log.info(WRITTEN, text=f"call {between(record)} {end}", call=record.call)
+
+
+def between(record: CallRecord) -> str:
+    """Who called whom, in the words of the A leg."""
+    leg = record.a or LegRecord("")
+    return f"from {leg.from_uri} to {leg.request_uri}, zone {leg.zone} ({leg.remote})"
 
 
 def sip_call_id(data: bytes) -> str:

@@ -11,14 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TextIO
+from functools import lru_cache
+from typing import Any, TextIO
 
 from twisted.logger import (
-    FilteringLogObserver,
     ILogObserver,
     LogEvent,
     LogLevel,
-    LogLevelFilterPredicate,
     eventAsText,
     formatEvent,
 )
@@ -29,7 +28,7 @@ LEVELS = ("debug", "info", "warn", "error", "critical")
 WRITTEN = "{text}"
 """A log format by which the event's `text` is the whole message, written out already: what calls log, a few times as
 cheap as having Twisted format it."""
-_ENCODER = json.JSONEncoder(default=str)
+_quoted = json.encoder.encode_basestring_ascii  # a few times as cheap as an encoder for the whole line
 UNPRINTABLE = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160))}
 
 
@@ -37,22 +36,25 @@ def log_observer(kind: str, level: str, out: TextIO) -> ILogObserver:
     """An observer for the application: `kind` is one of FORMATS, `level` one of LEVELS."""
     if kind == "auto":
         kind = "text" if out.isatty() else "json"
-    lines = Lines(out, as_json if kind == "json" else as_text)
-    predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
-    if level != "debug":
-        predicate.setLogLevelForNamespace("log_legacy", LogLevel.warn)  # Twisted's own ports opening and closing
-    return FilteringLogObserver(lines, (predicate,))
+    return Lines(out, as_json if kind == "json" else as_text, level)
 
 
 @implementer(ILogObserver)
 class Lines:
-    """Writes each event as `render` makes it. A stream that is gone or full costs the line, never the caller."""
+    """Writes each event of `level` or above as `render` makes it. A stream that is gone or full costs the line, never
+    the caller."""
 
-    def __init__(self, out: TextIO, render: Callable[[LogEvent], str]) -> None:
+    def __init__(self, out: TextIO, render: Callable[[LogEvent], str], level: str) -> None:
         self._out = out
         self._render = render
+        self._wanted = _from(level)
+        self._legacy = self._wanted if level == "debug" else self._wanted & _from("warn")
+        """Of what Twisted's older parts say: their ports opening and closing are for debugging only."""
 
     def __call__(self, event: LogEvent) -> None:
+        wanted = self._wanted if event.get("log_namespace") != "log_legacy" else self._legacy
+        if event.get("log_level") not in wanted:
+            return
         try:
             self._out.write(self._render(event))
             self._out.flush()
@@ -60,21 +62,30 @@ class Lines:
             return
 
 
+def _from(level: str) -> frozenset[Any]:
+    least = LogLevel.levelWithName(level)
+    return frozenset(each for each in LogLevel.iterconstants() if each >= least)
+
+
 def as_json(event: LogEvent) -> str:
     """One line: time (RFC 3339, UTC), level, message, then call, namespace and trace where there are any."""
-    at = datetime.fromtimestamp(event["log_time"], UTC)
-    line = {
-        "time": at.isoformat(timespec="milliseconds")[:-6] + "Z",
-        "level": level_of(event),
-        "message": text_of(event),
-    }
+    at = event["log_time"]
+    line = (
+        f'{{"time": "{_second(int(at))}.{int(at * 1000) % 1000:03d}Z", "level": "{level_of(event)}", '
+        f'"message": {_quoted(text_of(event))}'
+    )
     if event.get("call"):
-        line["call"] = str(event["call"])
+        line += f', "call": {_quoted(str(event["call"]))}'
     if event.get("log_namespace"):
-        line["from"] = event["log_namespace"]
+        line += f', "from": {_quoted(event["log_namespace"])}'
     if "log_failure" in event:
-        line["trace"] = trace_of(event)
-    return _ENCODER.encode(line) + "\n"
+        line += f', "trace": {_quoted(trace_of(event))}'
+    return line + "}\n"
+
+
+@lru_cache(maxsize=1)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()[:-6]
 
 
 def as_text(event: LogEvent) -> str:

@@ -103,6 +103,7 @@ class BorderService(Service):
             parts.store,
             config.network.zones,
             reactor,
+            detailed=self._settings.log_level == "debug",
         )
         self._answering: Any = None
         self._draining = False

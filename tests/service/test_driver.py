@@ -334,12 +334,18 @@ def test_packets_that_nobody_understands_are_counted_and_do_not_fill_the_log(wor
     assert len(logged) == 2
 
 
-def test_a_call_logs_one_line_at_its_start_and_one_at_its_end_and_both_name_it(world: World, logged: Any) -> None:
+@pytest.mark.parametrize("detailed", [False, True])
+def test_a_call_logs_one_line_at_its_end_and_in_detail_one_at_its_start_and_all_name_it(
+    world: World, logged: Any, detailed: bool
+) -> None:
+    world.driver._detailed = detailed
     world.effects["receive"] = [Deliver(RECEIVED)]
     record = CallRecord("call-1", 1.0)
     world.commands[RequestReceived] = [CallOpened(record), CallChanged(record), CallEnded(record)]
     world.driver.receive(PACKET)
-    assert [event["call"] for event in logged] == ["call-1", "call-1"]
+    assert [event["log_level"].name for event in logged] == ["debug", "info"][not detailed :]
+    assert {event["call"] for event in logged} == {"call-1"}
+    assert "ended by" in logged[-1]["text"]
 
 
 # -- questions --------------------------------------------------------------------------------------------------------
