@@ -61,8 +61,9 @@ def _unserveable(request: Request) -> Reject | None:
         return unsupported
     if request.max_forwards == 0:
         return Reject("call", 483, "Max-Forwards is 0")
-    if request.contact is None or request.contact.uri_text == "*":
-        return Reject("call", 400, "an INVITE without Contact (RFC 3261 section 8.1.1.8)", "Missing Contact")
+    # Without Contact, as RFC 2543 allowed and RFC 4475 section 3.4.1 wants accepted, From is the remote target
+    if request.contact is not None and request.contact.uri_text == "*":
+        return Reject("call", 400, "an INVITE with Contact: * (RFC 3261 section 8.1.1.8)", "Bad Contact")
     return unreadable_body(request)
 
 
