@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from sbc.b2bua.call import Call, Exchange, Input, Leg, Purpose, Sent
 from sbc.b2bua.commands import ApplyFlow, CallId, Command, Decided, RemoveFlow, Respond, SendRequest
-from sbc.b2bua.crossing import Border
 from sbc.b2bua.deadlines import Deadlines
 from sbc.b2bua.hooks import Hooks, LegView
+from sbc.b2bua.hosts import Border
 from sbc.b2bua.network import Listener, Network, Peer, Settings, Zone
 from sbc.media import Exchange as MediaExchange
 from sbc.media import Media
@@ -175,7 +175,8 @@ def uri_host(host: str) -> str:
 
 def border(source: Leg, target: Leg) -> Border:
     """How contents of `source` cross to `target`."""
-    return Border(source.zone.hidden, source.peer is not None, source.names, uri_host(target.listener.advertised.host))
+    our_host = uri_host(target.listener.advertised.host)
+    return Border(source.zone.hidden, source.peer is not None, source.names, our_host, target.peer is not None)
 
 
 def contact(listener: Listener) -> str:

@@ -1,7 +1,7 @@
 """What crosses the border: the one list of header fields that are taken over from one leg to the other (default deny).
 
 Messages of a leg are built, not edited: Via, Route, Record-Route, Contact, Call-ID, tags, CSeq, Allow, Supported,
-Require, Server and everything else that this list does not name are our own or absent (RFC 5853 section 3.1). Where the
+Require and everything else that this list does not name are our own or absent (RFC 5853 section 3.1). Where the
 zone that a message comes from is *hidden*, what crosses is made to name us in place of its hosts, and a value that
 still contains a known name of that side does not cross at all.
 """
@@ -13,16 +13,18 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import NamedTuple
 
-from sbc.sip import Headers, NameAddress, SipError, parse_name_address
+from sbc.b2bua.hosts import Border, display_name, masked_uri, may_name_host, names_host
+from sbc.sip import Headers, NameAddress, SipError, parse_name_address, parse_reason, quote, split_list
 
 
 class Treatment(Enum):
     COPY = auto()
-    """As it is; not at all when it names a host of a hidden zone."""
+    """As it is; not at all when it names a host of a hidden zone, or holds any IP address out of one."""
     UNHIDDEN = auto()
     """As it is, out of zones that are not hidden; otherwise not at all."""
     IDENTITY = auto()
-    """Who the user is: from configured peers only (RFC 3325 trust), hosts replaced by ours."""
+    """Who the user is: from configured peers only (RFC 3325 trust), hosts replaced by ours; not against the user's wish
+    to anybody who is no configured peer."""
     REDIRECTION = auto()
     """Where the call has been: hosts replaced by ours."""
     REASON = auto()
@@ -42,9 +44,6 @@ class Rule(NamedTuple):
 
 
 CROSSING: tuple[Rule, ...] = (
-    Rule(
-        "Accept", Treatment.COPY, "RFC 3261 20.1: which bodies the other user agent understands; bodies pass end to end"
-    ),
     Rule("Accept-Language", Treatment.COPY, "RFC 3261 20.3: the user's languages"),
     Rule("Alert-Info", Treatment.UNHIDDEN, "RFC 3261 20.4: a URI of a ring tone, mostly on a private server"),
     Rule("Authorization", Treatment.COPY, "RFC 3261 22: digest is between the user and the server that challenged"),
@@ -80,72 +79,35 @@ CROSSING: tuple[Rule, ...] = (
 )
 
 
-class Border(NamedTuple):
-    """What decides how a message's contents cross."""
-
-    hidden: bool
-    """The zone that they come from is hidden."""
-    trusted: bool
-    """They come from a configured peer."""
-    names: tuple[str, ...]
-    """What names elements of the side that they come from: addresses and host names, in lower case."""
-    our_host: str
-    """Our advertised address on the side that they go to, as a URI writes it."""
-
-
-_HOST = re.compile(r"\d+\.\d+\.\d+\.\d+|[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:]*|[\w-]+(?:\.[\w-]+)*\.[A-Za-z][\w-]*|@")
-"""An IP address, a dotted name or a user@host in free text. It may see one where there is none; that costs a text."""
-
-_KEPT_URI_PARAMETERS = ("user",)
-"""Of a URI whose host is replaced: all others (transport, maddr, phone-context ...) speak of the hidden network."""
-
-
 def cross_headers(received: Headers, built: Headers, border: Border) -> None:
     """Add to `built` the header fields of `received` that cross, treated as `CROSSING` says."""
     for rule, value in received.select(_RULES):
         crossed = _TREATMENTS[rule.treatment](value, border)
         if crossed:
             built.add(rule.name, crossed)
+    if not border.to_peer and "P-Asserted-Identity" in built and _wants_privacy(received):
+        built.remove("P-Asserted-Identity")
 
 
-def names_host(text: str, border: Border) -> bool:
-    """Whether `text` contains a known name of the side that it comes from."""
-    lowered = text.lower()
-    return any(name in lowered for name in border.names)
+def _wants_privacy(received: Headers) -> bool:
+    """RFC 3325 section 7: to somebody who is not trusted the identity does not go against the user's wish."""
+    return any("id" in re.split(r"[;\s]+", value.lower()) for value in received.get_all("Privacy"))
 
 
 def crossed_identity(address: NameAddress, border: Border) -> str:
     """A From or To value for the other leg, without tag: who it is stays, where it is becomes us."""
     if not border.hidden:
         return _name_addr(address.display_name, address.uri_text)
-    return _name_addr(_display_name(address, border), _masked_uri(address, border))
+    return _name_addr(display_name(address, border), masked_uri(address, border))
 
 
 def addressed(to: NameAddress, uri: str, border: Border) -> str:
     """A To value for a target: the display name as dialled, the target's own URI."""
-    display_name = to.display_name
-    return _name_addr("" if border.hidden and names_host(display_name, border) else display_name, uri)
+    return _name_addr(display_name(to, border), uri)
 
 
-def _name_addr(display_name: str, uri: str) -> str:
-    return f"{display_name} <{uri}>" if display_name else f"<{uri}>"
-
-
-def _display_name(address: NameAddress, border: Border) -> str:
-    return "" if names_host(address.display_name, border) else address.display_name
-
-
-def _masked_uri(address: NameAddress, border: Border) -> str:
-    uri = address.uri
-    if uri.scheme not in ("sip", "sips"):
-        # tel: is a number wherever it is used, unless phone-context names a domain (RFC 3966 5.1.5)
-        return f"sip:anonymous@{border.our_host}" if names_host(address.uri_text, border) else address.uri_text
-    if uri.host == "anonymous.invalid":  # RFC 3323 4.1.1.3: names nobody already
-        return address.uri_text
-    if uri.user and not names_host(uri.user, border):
-        kept = "".join(f";{name}={uri.params[name]}" for name in _KEPT_URI_PARAMETERS if uri.params.get(name))
-        return f"{uri.scheme}:{uri.user}@{border.our_host}{kept}"
-    return f"{uri.scheme}:{border.our_host}"
+def _name_addr(name: str, uri: str) -> str:
+    return f"{name} <{uri}>" if name else f"<{uri}>"
 
 
 def _copied(value: str, border: Border) -> str:
@@ -157,38 +119,61 @@ def _unhidden(value: str, border: Border) -> str:
 
 
 def _identity(value: str, border: Border) -> str:
-    return _redirection(value, border) if border.trusted else ""
+    if not border.trusted:
+        return ""
+    if not border.to_peer and _PRIVATE_PARTY.search(value):
+        return ""
+    return _redirection(value, border)
+
+
+_PRIVATE_PARTY = re.compile(r";\s*privacy\s*=\s*(?!off\b)\w", re.IGNORECASE)
+"""Of a Remote-Party-ID; it goes to nobody who is not trusted, as P-Asserted-Identity with Privacy."""
 
 
 def _redirection(value: str, border: Border) -> str:
     if not border.hidden:
         return value
     crossed = []
-    one = Headers()
-    one.add("Route", value)  # split at top-level commas as any list of name-addrs
-    for part in one.values("Route"):
+    for part in split_list(value):
         try:
             address = parse_name_address(part)
-            uri = _masked_uri(address, border)
         except SipError:
             continue
         params = "".join(
             f";{name}" if text is None else f";{name}={text}"
             for name, text in address.params.items()
-            if name != "tag" and (text is None or not names_host(text, border))
+            if name != "tag" and (text is None or _is_harmless(name, text, border))
         )
-        crossed.append(_name_addr(_display_name(address, border), uri) + params)
+        crossed.append(_name_addr(display_name(address, border), masked_uri(address, border)) + params)
     return ", ".join(crossed)
 
 
-_REASON_TEXT = re.compile(r';\s*text\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^;,\s]*)', re.IGNORECASE)
+_is_index = re.compile(r"\d+(?:\.\d+)*").fullmatch
+
+
+def _is_harmless(name: str, text: str, border: Border) -> bool:
+    """A parameter's value. The indices of History-Info (RFC 7044 section 5) are no addresses, though they look like
+    some."""
+    if name in ("index", "rc", "mp", "np"):
+        return _is_index(text) is not None
+    return not may_name_host(text, border)
 
 
 def _reason(value: str, border: Border) -> str:
     if not border.hidden:
         return value
-    without = _REASON_TEXT.sub(lambda text: "" if _HOST.search(text[0][5:]) else text[0], value)
-    return "" if names_host(without, border) else without
+    kept = []
+    for part in split_list(value):
+        try:
+            reason = parse_reason(part)
+        except SipError:
+            continue
+        if may_name_host(reason.protocol, border):
+            continue
+        cause = "" if reason.cause is None else f";cause={reason.cause}"
+        text = f";text={quote(reason.text)}" if reason.text and not may_name_host(reason.text, border) else ""
+        kept.append(f"{reason.protocol}{cause}{text}")
+    return ", ".join(kept)
 
 
 EMPTY = '""'
@@ -198,11 +183,10 @@ _WARNING = re.compile(r'(\d{3})\s+[^\s"]+\s+("(?:[^"\\]|\\.)*")')
 def _warning(value: str, border: Border) -> str:
     if not border.hidden:
         return value
-    kept = []
-    for code, text in _WARNING.findall(value):
-        harmless = not _HOST.search(text) and not names_host(text, border)
-        kept.append(f"{code} {border.our_host} {text if harmless else EMPTY}")
-    return ", ".join(kept)
+    return ", ".join(
+        f"{code} {border.our_host} {EMPTY if may_name_host(text, border) else text}"
+        for code, text in _WARNING.findall(value)
+    )
 
 
 def _seconds(value: str, border: Border) -> str:

@@ -10,6 +10,7 @@ from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Purpose, Relay
 from sbc.b2bua.commands import Respond
 from sbc.b2bua.context import Context, answer, border, own_agent
 from sbc.b2bua.hooks import Reject
+from sbc.b2bua.hosts import names_host
 from sbc.sip import Hop, Request, Response, TransactionId, make_response
 
 _OFFERING = frozenset({"INVITE", "UPDATE"})
@@ -82,7 +83,8 @@ def _relay(context: Context, call: Call, leg: Leg, request: Request, transaction
         answer(context, call.id, request, transaction, 500, "Not Yet Answered", exchange.RETRY_LATER)
         return
     target_border = border(leg, other)
-    if target_border.hidden and crossing.names_host(request.body.decode("latin-1"), target_border):
+    kind = request.headers.get("Content-Type") or "application/octet-stream"
+    if target_border.hidden and names_host(f"{kind} {request.body.decode('latin-1')}", target_border):
         context.decided(
             call, "call", "call", f"{request.method} refused: 488", "its body names a host of a hidden zone"
         )
@@ -96,7 +98,7 @@ def _relay(context: Context, call: Call, leg: Leg, request: Request, transaction
     own_agent(context, built.headers, "User-Agent")
     if request.body:
         built.body = request.body
-        built.headers.add("Content-Type", request.headers.get("Content-Type") or "application/octet-stream")
+        built.headers.add("Content-Type", kind)
     branch = context.send(call, other, Purpose.RELAY, built, received=request)
     call.relays[branch] = Relay(leg.side, request, transaction)
 

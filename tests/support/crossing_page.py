@@ -14,7 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs/topology-hiding.md"
 WORDS = {
     Treatment.COPY: "as it is; not at all if it names a host of a hidden zone",
     Treatment.UNHIDDEN: "only out of zones that are not hidden",
-    Treatment.IDENTITY: "only from configured peers (RFC 3325); hosts replaced by ours",
+    Treatment.IDENTITY: "only from configured peers, to others only if the user does not mind; hosts replaced",
     Treatment.REDIRECTION: "hosts replaced by ours",
     Treatment.REASON: "protocol and cause; the text only where it names no host",
     Treatment.WARNING: "the code, with us as agent; the text only where it names no host",
@@ -37,9 +37,9 @@ the configuration says otherwise) their hosts are replaced. Of the other header 
 """
 
 TAIL = """
-A value that still contains a known address or name of a hidden zone (ours there, or a configured peer's) does not
-cross, whatever the table says. The reason phrase of a response out of a hidden zone is the standard one of its
-status.
+Out of a hidden zone nothing crosses that contains any IP address, or a known name of that zone (ours there, or a
+configured peer's), whatever the table says. The reason phrase of a response out of a hidden zone is the standard one
+of its status.
 
 Session descriptions are rewritten line by line (`sbc/media/rewriting.py`). On every leg: origin, session id and
 version are our own; addresses and ports are ours; ICE candidates, keys and everything else that would lead media past

@@ -1,0 +1,114 @@
+"""Hosts in text and in addresses: found, and replaced by ours where their zone is hidden (RFC 5853 section 3.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from sbc.sip import NameAddress, SipError, Uri
+
+
+class Border(NamedTuple):
+    """What decides how a message's contents cross."""
+
+    hidden: bool
+    """The zone that they come from is hidden."""
+    trusted: bool
+    """They come from a configured peer."""
+    names: tuple[str, ...]
+    """What names elements of the side that they come from: addresses and host names, in lower case."""
+    our_host: str
+    """Our advertised address on the side that they go to, as a URI writes it."""
+    to_peer: bool = True
+    """They go to a configured peer."""
+
+
+# Every look at a text takes time in proportion to its length: what a peer sends must not cost more.
+_IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
+_MAYBE_IPV6 = re.compile(r"[0-9a-f:]{2,}")
+_WORDS = re.compile(r"[\w.:@-]+")
+_DOTTED_NAME = re.compile(r"[\w-](?:[\w.-]*[\w-])?\.[a-z][\w-]*\.?").fullmatch
+
+
+def names_host(text: str, border: Border) -> bool:
+    """Whether `text` holds a known name of the side that it comes from, or any IP address."""
+    if "%" in text:
+        text = f"{text} {unquote(text)}"
+    lowered = text.lower()
+    return any(name in lowered and _stands_in(name, lowered) for name in border.names) or holds_address(lowered)
+
+
+def _stands_in(name: str, text: str) -> bool:
+    """A name without dots may be part of an ordinary word; others are looked for anywhere."""
+    if "." in name or ":" in name:
+        return True
+    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
+
+
+def holds_address(text: str) -> bool:
+    """Whether lower-case `text` holds what may be an IP address. It may see one where there is none."""
+    if text.count(".") > 2 and _IPV4.search(text):
+        return True
+    if text.count(":") < 2:
+        return False
+    return any("::" in run and run != "::" or run.count(":") == 7 for run in _MAYBE_IPV6.findall(text))
+
+
+def may_name_host(text: str, border: Border) -> bool:
+    """Whether free text may name any host, known or not: a user@host or a dotted name will do."""
+    if names_host(text, border) or "@" in text:
+        return True
+    return any("." in word and _DOTTED_NAME(word) for word in _WORDS.findall(text.lower()))
+
+
+def display_name(address: NameAddress, border: Border) -> str:
+    """The display name as it may be seen on the other side; "" where it names a host."""
+    name = address.display_name
+    return "" if border.hidden and name and ("@" in name or names_host(name, border)) else name
+
+
+def masked_uri(address: NameAddress, border: Border) -> str:
+    """The URI of somebody in a hidden zone: who it is stays, where it is becomes us."""
+    nobody = f"sip:anonymous@{border.our_host}"
+    try:
+        uri = address.uri
+    except SipError:
+        return nobody
+    if uri.scheme == "tel":
+        return _masked_tel(uri, border)
+    if uri.scheme not in ("sip", "sips"):
+        return nobody
+    # RFC 3323 4.1.1.3: it names nobody already
+    host = uri.host if uri.host == "anonymous.invalid" else border.our_host
+    user = masked_user(uri.user or "", border)
+    kind = uri.params.get("user")
+    kept = f";user={kind}" if kind in USER_KINDS else ""
+    return f"{uri.scheme}:{user}@{host}{kept}" if user else f"{uri.scheme}:{host}"
+
+
+USER_KINDS = frozenset({"phone", "ip", "dialstring"})
+"""Values of the URI parameter `user` (RFC 3261 section 19.1.1, RFC 4967). Of a URI whose host is replaced no other
+parameter crosses: transport, maddr and the like speak of the hidden network."""
+
+_dialled = re.compile(r"[+0-9A-Fa-f*#().-]+").fullmatch
+
+
+def masked_user(user: str, border: Border) -> str:
+    """The user part of a SIP URI without what may name a host: "alice%40example.com", and parameters of a telephone
+    number other than numbers (phone-context or trunk-context with a domain: RFC 3966, 4904)."""
+    name, *parameters = user.split(";")
+    name = re.split("%40", name, maxsplit=1, flags=re.IGNORECASE)[0]
+    if names_host(name, border):
+        return ""
+    return ";".join([name, *(one for one in parameters if _dialled(one.partition("=")[2]) and not _IPV4.search(one))])
+
+
+def _masked_tel(uri: Uri, border: Border) -> str:
+    if names_host(uri.user or "", border):
+        return f"sip:anonymous@{border.our_host}"
+    kept = {name: value for name, value in uri.params.items() if value and _dialled(value) and not _IPV4.search(value)}
+    if "phone-context" in uri.params.keys() - kept.keys():
+        # a number of a domain's own plan (RFC 3966 5.1.5): now of ours
+        return f"sip:{uri.user}@{border.our_host};user=phone"
+    return f"tel:{uri.user}" + "".join(f";{name}={value}" for name, value in kept.items())
