@@ -178,7 +178,9 @@ def _send(transaction: Transaction, subject: bytes, timers: Timers, now: float) 
 
 
 def _send_accepting(transaction: Transaction, subject: bytes, timers: Timers, now: float) -> list[Effect]:
-    transaction.message = b""
+    at = subject.find(b"\r\nTo:") + 2
+    # Of the response only this stays, for a late CANCEL: its answer SHOULD have the same To tag (9.2)
+    transaction.message = subject[at : subject.find(b"\r\n", at)] if at > 1 else b""
     transaction.ends_at = now + timers.long
     return _send_success(transaction, subject, timers, now)
 

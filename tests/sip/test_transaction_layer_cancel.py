@@ -54,6 +54,7 @@ def test_a_cancel_after_the_final_response_is_answered_and_not_told(status: int)
     respond(stack, received(stack), status)
     effects = stack.receive(Packet(request_bytes("CANCEL"), UDP), 0.5)
     assert (statuses(effects), delivered(effects)) == ([200], [])
+    assert read(only_sent(effects)).to.tag == "our-tag"
 
 
 def test_a_cancel_that_matches_nothing_gets_481_with_the_same_tag_each_time() -> None:
