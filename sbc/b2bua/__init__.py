@@ -41,11 +41,13 @@ from sbc.b2bua.hooks import (
     Target,
     Targets,
 )
+from sbc.b2bua.hosts import USER_KINDS, user_without_hosts
 from sbc.b2bua.network import Listener, Network, Peer, Settings, Zone
 
 __all__ = [
     "CROSSING",
     "PASS",
+    "USER_KINDS",
     "Abandon",
     "AdmitVerdict",
     "Answer",
@@ -86,4 +88,5 @@ __all__ = [
     "Targets",
     "Treatment",
     "Zone",
+    "user_without_hosts",
 ]

@@ -52,7 +52,7 @@ def holds_address(text: str) -> bool:
         return True
     if text.count(":") < 2:
         return False
-    return any("::" in run and run != "::" or run.count(":") == 7 for run in _MAYBE_IPV6.findall(text))
+    return any(("::" in run and run != "::") or run.count(":") == 7 for run in _MAYBE_IPV6.findall(text))
 
 
 def may_name_host(text: str, border: Border) -> bool:
@@ -102,6 +102,11 @@ def masked_user(user: str, border: Border) -> str:
     if names_host(name, border):
         return ""
     return ";".join([name, *(one for one in parameters if _dialled(one.partition("=")[2]) and not _IPV4.search(one))])
+
+
+def user_without_hosts(user: str) -> str:
+    """`masked_user` where no names are known."""
+    return masked_user(user, Border(True, False, (), ""))
 
 
 def _masked_tel(uri: Uri, border: Border) -> str:

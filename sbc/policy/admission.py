@@ -25,7 +25,8 @@ class Admission:
     def admit(self, call: CallView) -> AdmitVerdict:
         if call.peer is None and not call.zone.open:
             return Reject("admission", 403, f"{call.hop.remote.host} is no peer of zone {call.zone.name}")
-        if call.request.method != "INVITE":
+        # RFC 3261 11.2: OPTIONS is answered as an INVITE would be, so that others learn when to go elsewhere
+        if call.request.method not in ("INVITE", "OPTIONS"):
             return PASS
         if call.draining:
             return Reject("admission", 503, "the service is ending", headers=self._retry_after)

@@ -6,8 +6,9 @@ import fnmatch
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import unquote
 
-from sbc.b2bua import CallView, Network, Peer, Reject, RouteVerdict, Target, Targets
+from sbc.b2bua import USER_KINDS, CallView, Network, Peer, Reject, RouteVerdict, Target, Targets, user_without_hosts
 from sbc.sip import SipError, Uri, parse_uri
 
 _POLICY = "routing"
@@ -39,7 +40,8 @@ class RoutingSettings:
 
 class Routing:
     """First matching rule; without one: calls of an open zone go to the only peer elsewhere, calls of a peer to the
-    host of their Request-URI, or to the only peer elsewhere when that host is the SBC itself."""
+    host of their Request-URI (another peer's, or any in the open zone), or to the only peer elsewhere when that host is
+    the SBC itself."""
 
     def __init__(self, settings: RoutingSettings, network: Network) -> None:
         self._network = network
@@ -51,8 +53,11 @@ class Routing:
             uri = call.request.request_uri
         except SipError:
             return Reject(_POLICY, 416, "unreadable Request-URI")
+        if call.zone.hidden and uri.user and uri.scheme != "tel":
+            uri = uri.replace(user=user_without_hosts(uri.user) or None)
+        dialled = _dialled(uri)
         for rule, number, domain in self._rules:
-            if not _comes_from(rule, call) or not number(uri.user or "") or not domain(uri.host):
+            if not _comes_from(rule, call) or not number(dialled) or not domain(uri.host):
                 continue
             if rule.reject:
                 return Reject(_POLICY, rule.reject, f"{rule.name} refuses {_what(uri)}")
@@ -62,12 +67,14 @@ class Routing:
 
     def _without_rule(self, call: CallView, uri: Uri) -> RouteVerdict:
         ours = uri.host in self._own_hosts or uri.scheme == "tel"
-        if call.peer is not None and not ours:
-            zone = self._zone_elsewhere(call)
-            if zone is None:
-                return Reject(_POLICY, 404, "no zone, or more than one, that the call could leave by")
-            return Targets(_POLICY, (self._by_host(zone, uri),), f"{_who(call)} calls the host {uri.host}")
         peers = [peer for peer in self._network.peers.values() if peer.zone != call.zone.name]
+        if call.peer is not None and not ours:
+            target = self._by_host(call, peers, uri)
+            if target is None:
+                return Reject(
+                    _POLICY, 404, f"{uri.host} is no peer, nor is there one open zone for the call to leave by"
+                )
+            return Targets(_POLICY, (target,), f"{_who(call)} calls the host {uri.host}")
         if len(peers) == 1:
             return Targets(
                 _POLICY, (_to_peer(peers[0], uri),), f"{peers[0].name} is the only peer outside {call.zone.name}"
@@ -75,19 +82,18 @@ class Routing:
         what = "no peer" if not peers else f"{len(peers)} peers and no route that chooses one"
         return Reject(_POLICY, 404, f"{what} outside {call.zone.name} for {_what(uri)}")
 
-    def _zone_elsewhere(self, call: CallView) -> str | None:
-        others = [zone.name for zone in self._network.zones.values() if zone.name != call.zone.name]
-        open_ones = [name for name in others if self._network.zones[name].open]
-        chosen = open_ones or others
-        return chosen[0] if len(chosen) == 1 else None
-
-    def _by_host(self, zone: str, uri: Uri) -> Target:
-        peer = next((p for p in self._network.peers.values() if p.zone == zone and p.host.lower() == uri.host), None)
+    def _by_host(self, call: CallView, peers: list[Peer], uri: Uri) -> Target | None:
+        """A configured peer of that host, or any host in the open zone. In other zones nobody is reached by just being
+        named: a trunk is to call the PBX behind us, not whatever else has an address there."""
+        peer = next((peer for peer in peers if peer.host.lower() == uri.host), None)
         if peer is not None:
             return _to_peer(peer, uri)
+        zones = [zone.name for zone in self._network.zones.values() if zone.open and zone.name != call.zone.name]
+        if len(zones) != 1:
+            return None
         transport = uri.params.get("transport")
         transports = (transport.upper(),) if transport else ("UDP", "TCP")
-        return Target(zone, _request_uri(uri, uri.host, uri.port), uri.host, uri.port, transports, None)
+        return Target(zones[0], _request_uri(uri, uri.host, uri.port), uri.host, uri.port, transports, None)
 
     def _target(self, to: str, zone: str, uri: Uri) -> Target:
         peer = self._network.peers.get(to)
@@ -114,7 +120,18 @@ def _request_uri(dialled: Uri, host: str, port: int | None) -> str:
     if dialled.scheme == "tel":
         return f"sip:{dialled.user}@{where};user=phone"
     kind = dialled.params.get("user")
-    return f"sip:{dialled.user}@{where}" + (f";user={kind}" if kind else "")
+    return f"sip:{dialled.user}@{where}" + (f";user={kind}" if kind in USER_KINDS else "")
+
+
+def _dialled(uri: Uri) -> str:
+    """The number or name that patterns are matched with: escapes undone, so that "%30" is no way around a rule about 0
+    (RFC 3261 section 19.1.4); without the parameters of a number, and without its visual separators in a tel URI (RFC
+    3966 section 5)."""
+    user = unquote((uri.user or "").partition(";")[0])
+    return user.translate(_SEPARATORS) if uri.scheme == "tel" else user
+
+
+_SEPARATORS = str.maketrans("", "", "-.()")
 
 
 def _comes_from(rule: RouteRule, call: CallView) -> bool:
