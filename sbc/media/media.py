@@ -12,8 +12,8 @@ from sbc.media.session import Leg, MediaSession
 if TYPE_CHECKING:
     from sbc.sip import Tokens
 
-_SESSION_IDS = 2**61 - 1
-"""A session id is a number that fits 63 bits (RFC 3264 section 5)."""
+_SESSION_ID_DIGITS = 15
+"""Hexadecimal: a session id is a number that fits 63 bits (RFC 3264 section 5)."""
 
 
 class Media:
@@ -66,6 +66,6 @@ class Media:
         self._sessions.pop(session.call_id, None)
 
     def _leg(self, facts: SideFacts, other: SideFacts) -> Leg:
-        number = int.from_bytes(self._tokens.tag().encode(), "big") % _SESSION_IDS
+        number = int(self._tokens.tag()[-_SESSION_ID_DIGITS:], 16)
         cname = self._tokens.user() if other.hidden else ""
         return Leg(facts, number, cname)

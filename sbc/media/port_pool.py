@@ -24,6 +24,8 @@ class PortPool:
         self._in_use: set[Address] = set()
         self._known: set[Address] = set()
         """Free, resting or in use."""
+        self._short = set(settings.hosts)
+        """Hosts that may have less than `low_water` ports, and that nobody was asked for."""
         self._asked: dict[str, int] = {}
         self._ask_again: dict[str, float] = {}
         """Hosts where the plane's range was used up, and when to ask again."""
@@ -43,6 +45,7 @@ class PortPool:
         """From now on ports of `host` are wanted."""
         if host not in self._free:
             self._free[host] = deque()
+            self._short.add(host)
 
     def take(self, host: str, now: float) -> Address | None:
         """A port that nobody has; None if there is none. The one that was idle for longest comes first."""
@@ -53,6 +56,8 @@ class PortPool:
             return None
         port = free.popleft()
         self._in_use.add(port)
+        if len(free) < self._settings.low_water and host not in self._asked:
+            self._short.add(host)
         return port
 
     def give_back(self, port: Address, now: float) -> None:
@@ -74,6 +79,7 @@ class PortPool:
             if port not in self._known:
                 self._known.add(port)
                 self._free[event.host].append(port)
+        self._short.add(event.host)
 
     def plane_lost(self, now: float) -> None:
         """Nothing is bound any more. Ports in use are bound again when their flows are applied again."""
@@ -84,20 +90,24 @@ class PortPool:
         self._known = set(self._in_use)
         self._asked.clear()
         self._ask_again.clear()
+        self._short.update(self._free)
 
     def wanted(self) -> list[tuple[str, int]]:
         """(host, number of ports) that a plane should bind. What is returned counts as asked for until `ready`
         answers."""
-        wanted = []
-        for host, free in self._free.items():
-            if len(free) >= self._settings.low_water or host in self._asked:
-                continue
-            if self._ask_again.get(host, 0.0) > self._now:
-                continue
-            self._ask_again.pop(host, None)
-            count = self._settings.high_water - len(free)
-            self._asked[host] = count
-            wanted.append((host, count))
+        wanted: list[tuple[str, int]] = []
+        if not self._short:
+            return wanted
+        for host in list(self._short):
+            there = len(self._free[host])
+            if there < self._settings.low_water:
+                if self._ask_again.get(host, 0.0) > self._now:
+                    continue
+                self._ask_again.pop(host, None)
+                count = self._settings.high_water - there
+                self._asked[host] = count
+                wanted.append((host, count))
+            self._short.discard(host)
         return wanted
 
     def _end_rest(self, now: float) -> None:

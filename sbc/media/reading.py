@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -83,8 +84,8 @@ class Section(NamedTuple):
     rtcp: str
     """Value of a=rtcp, or ""."""
     connections: tuple[Host | None, ...]
-    maps: tuple[str, ...]
-    """Values of a=rtpmap (RFC 8866 section 6.6)."""
+    encodings: Mapping[str, str]
+    """What a=rtpmap says of each payload type (RFC 8866 section 6.6): "PCMU/8000"."""
     hosts: tuple[str, ...]
     """Addresses out of ICE candidates (RFC 8839 section 5.1)."""
 
@@ -105,18 +106,45 @@ class StreamReading(NamedTuple):
     section: Section
 
 
-def read_streams(description: SessionDescription) -> list[StreamReading]:
-    """What each m-line says. Raises `SdpError`."""
-    session_host: Host | None = None
+class SessionPart(NamedTuple):
+    """What the session-level lines say for all streams."""
+
+    host: Host | None
+    direction: str
+    fault: str
+    """A c= line that cannot be read, or ""."""
+    hosts: tuple[str, ...]
+    """Addresses out of c=, as written."""
+
+
+def read_session(text: str) -> SessionPart:
+    """Read the session-level lines but v= and o=. What is said there is remembered, as of sections."""
+    return _read_session(text) if len(text) < MEMORABLE else _read_session.__wrapped__(text)
+
+
+@lru_cache(maxsize=512)
+def _read_session(text: str) -> SessionPart:
+    host: Host | None = None
     direction = "sendrecv"
-    for number, line in enumerate(description.lines, 1):
+    fault = ""
+    hosts = []
+    for line in split_lines(text):
         if line[0] == "c":
-            session_host = read_host(line[2:])
-            if session_host is None:
-                raise SdpError(number, "c= is not <nettype> <addrtype> <address>")
+            host = read_host(line[2:])
+            hosts.append(line.rpartition(" ")[2])
+            if host is None:
+                fault = fault or line
         elif line[0] == "a" and line[2:] in DIRECTIONS:
             direction = line[2:]
-    return [_read_stream(description, media, session_host, direction) for media in description.media]
+    return SessionPart(host, direction, fault, tuple(hosts))
+
+
+def read_streams(description: SessionDescription) -> list[StreamReading]:
+    """What each m-line says. Raises `SdpError`."""
+    host, direction, fault, _ = read_session(description.session)
+    if fault:
+        raise SdpError(description.lines.index(fault) + 1, "c= is not <nettype> <addrtype> <address>")
+    return [_read_stream(description, media, host, direction) for media in description.media]
 
 
 def _read_stream(
@@ -152,7 +180,7 @@ def _read_section(body: str) -> Section:
     mux = starved = False
     direction = rtcp = ""
     connections: list[Host | None] = []
-    maps: list[str] = []
+    encodings: dict[str, str] = {}
     hosts: list[str] = []
     for line in split_lines(body):
         kind, value = line[0], line[2:]
@@ -169,12 +197,13 @@ def _read_section(body: str) -> Section:
             elif name == "rtcp":
                 rtcp = rest
             elif name == "rtpmap":
-                maps.append(rest)
+                number, _, encoding = rest.partition(" ")
+                encodings.setdefault(number, encoding.strip())
             elif name == "candidate":
                 parts = rest.split(" ")
                 hosts += parts[4:5]
                 hosts += parts[parts.index("raddr") + 1 :][:1] if "raddr" in parts else []
-    return Section(mux, direction, starved, rtcp, tuple(connections), tuple(maps), tuple(hosts))
+    return Section(mux, direction, starved, rtcp, tuple(connections), encodings, tuple(hosts))
 
 
 def rtcp_address(reading: StreamReading) -> Address | None:
@@ -210,17 +239,15 @@ def _number(description: SessionDescription, media: MediaDescription) -> int:
     return number
 
 
-def clock_rate(payload_type: str, maps: tuple[str, ...]) -> int:
+def clock_rate(payload_type: str, encodings: Mapping[str, str]) -> int:
     """RTP clock rate of a payload type in Hz; 8000 where nothing says it."""
-    for entry in maps:
-        number, _, encoding = entry.partition(" ")
-        if number == payload_type:
-            rate = encoding.split("/")[1] if "/" in encoding else ""
-            return int(rate) if rate.isascii() and rate.isdigit() and 0 < len(rate) < 8 and int(rate) else 8000
+    encoding = encodings.get(payload_type)
+    if encoding is not None:
+        rate = encoding.split("/")[1] if "/" in encoding else ""
+        return int(rate) if rate.isascii() and rate.isdigit() and 0 < len(rate) < 8 and int(rate) else 8000
     return _STATIC_CLOCKS.get(int(payload_type), 8000) if payload_type.isascii() and payload_type.isdigit() else 8000
 
 
-def codec_names(formats: list[str], maps: tuple[str, ...]) -> tuple[str, ...]:
+def codec_names(formats: Iterable[str], encodings: Mapping[str, str]) -> tuple[str, ...]:
     """Names of RTP payload types in the order of the format list; the number where nothing names it."""
-    named = {number: encoding.strip() for number, _, encoding in (entry.partition(" ") for entry in maps)}
-    return tuple(named.get(number) or STATIC_CODECS.get(number, number) for number in formats)
+    return tuple([encodings.get(number) or STATIC_CODECS.get(number, number) for number in formats])

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from sbc.media.reading import MEMORABLE, StreamReading, read_host
+from sbc.media.reading import MEMORABLE, StreamReading, read_host, read_session
 from sbc.sdp import SessionDescription, split_lines
 
 _KEEP, _DROP, _HIDE, _LOOK, _GROUP = range(5)
@@ -75,7 +75,7 @@ class Disguise(NamedTuple):
 
 def host_names(description: SessionDescription, streams: Iterable[StreamReading]) -> frozenset[str]:
     """Host names that a description gives as its writer's own: in o=, c= and ICE candidates."""
-    hosts = {line.rpartition(" ")[2] for line in description.lines if line[0] in "oc"}
+    hosts = {description.origin.rpartition(" ")[2], *read_session(description.session).hosts}
     for stream in streams:
         hosts.update(stream.section.hosts)
         if stream.host is not None:
@@ -94,19 +94,35 @@ def rewrite(
 
     `streams` and `ends` go with the m-lines; `default` is the end that session-level c= names.
     """
+    text = description.session
+    remembered = _session if not disguise.names and len(text) < MEMORABLE else _session.__wrapped__
+    session, connection = remembered(text, default.family, default.host, disguise.hidden, disguise.names)
+    lines = [session]
+    for media, stream, end in zip(description.media, streams, ends, strict=True):
+        lines.append(f"m={media.media} {end.port} {media.protocol} {media.format_list or '0'}")
+        _rewrite_section(lines, media.body, stream, end, connection, disguise)
+    lines.append("")
+    return "\r\n".join(lines)
+
+
+@lru_cache(maxsize=512)
+def _session(text: str, family: int, host: str, hidden: bool, names: frozenset[str]) -> tuple[str, str]:
+    """What the session-level lines in `text` become, and the c= line among them, or ""."""
+    default = OurEnd(host, family, 0, False)
+    disguise = Disguise(hidden, names, "")
     connection = ""
     lines: list[str] = []
     has_name = has_time = False
-    for line in description.lines:
+    for line in split_lines(text):
         kind = line[0]
         if kind == "t":
             has_time = True
         elif kind == "c":
-            host = read_host(line[2:])
-            line = connection = _connection(default, host is not None and host.unspecified)
+            read = read_host(line[2:])
+            line = connection = _connection(default, read is not None and read.unspecified)
         elif kind == "s":
             has_name = True
-            line = "s=-" if disguise.hidden or len(line) == 2 else line
+            line = "s=-" if hidden or len(line) == 2 else line
         elif not _crosses(line, disguise):
             continue
         lines.append(line)
@@ -115,12 +131,7 @@ def rewrite(
     if not has_time:
         at = next((number for number, line in enumerate(lines) if line[0] in "rzka"), len(lines))
         lines.insert(at, "t=0 0")
-    for media, stream, end in zip(description.media, streams, ends, strict=True):
-        formats = media.line.split(" ", 3)[3:]
-        lines.append(f"m={media.media} {end.port} {media.protocol} {formats[0] if formats else '0'}")
-        _rewrite_section(lines, media.body, stream, end, connection, disguise)
-    lines.append("")
-    return "\r\n".join(lines)
+    return "\r\n".join(lines), connection
 
 
 class _Crossing(NamedTuple):

@@ -7,7 +7,7 @@ State is three generations of the same plain tuple: what flows now (`streams`), 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,6 +36,9 @@ _WATCHED = frozenset({"audio", "video", "image"})
 """Media that are never silent for long while they flow both ways; text (RFC 4103) is, when nobody types."""
 
 
+NO_ENCODINGS: Mapping[str, str] = {}
+
+
 class StreamSide(NamedTuple):
     """One side of a stream."""
 
@@ -60,7 +63,7 @@ class Stream(NamedTuple):
     b: StreamSide | None
     clock_rate: int = 8000
     formats: tuple[str, ...] = ()
-    maps: tuple[str, ...] = ()
+    encodings: Mapping[str, str] = NO_ENCODINGS
 
 
 @dataclass(slots=True)
@@ -129,7 +132,8 @@ class MediaSession:
         description, readings = self._read(sdp)
         if len(readings) < len(self.streams):
             raise MediaError(488, "fewer m-lines than before")
-        if not any(reading.kind for reading in readings) and any(
+        relayed = [reading for reading in readings if reading.kind]
+        if not relayed and any(
             reading.bare and media.port for reading, media in zip(readings, description.media, strict=True)
         ):
             raise MediaError(488, "no stream that can be relayed")
@@ -138,7 +142,7 @@ class MediaSession:
             self._give_back(now, (self.before or (), self.proposed), (self.streams, proposed))
         self.before = self.streams
         self.proposed = proposed
-        self.offered_mux = tuple(reading.mux for reading in readings)
+        self.offered_mux = tuple([reading.mux for reading in readings])
         from_leg.state, to_leg.state = after
         self._remember_family(from_leg, readings)
         return Exchange(self._render(side, description, readings, proposed, self.offered_mux))
@@ -156,15 +160,14 @@ class MediaSession:
         if len(readings) != len(self.proposed):
             raise MediaError(488, f"the answer has {len(readings)} m-lines, the offer {len(self.proposed)}")
         streams = tuple(
-            self._agree(side, index, media, reading)
-            for index, (media, reading) in enumerate(zip(description.media, readings, strict=True))
+            [self._agree(side, index, description.media[index], reading) for index, reading in enumerate(readings)]
         )
         from_leg.state, to_leg.state = after
         self._remember_family(from_leg, readings)
         self.streams = streams
         if final:
             before, self.before = self.before, None
-            if before or any(not stream.kind for stream in streams):
+            if before or [stream for stream in streams if not stream.kind]:
                 self._give_back(now, (before or (), self.proposed), (streams,))
                 self.proposed = streams
         body = self._render(side, description, readings, streams, self.offered_mux)
@@ -225,14 +228,12 @@ class MediaSession:
         """What the streams are now, for the record of the call."""
         facts = []
         for index, stream in enumerate(self.streams):
-            named = codec_names(list(stream.formats), stream.maps) if stream.kind == "rtp" else stream.formats
-            sides = [(side.direction, _text(side.remote), _text(side.local)) if side else ("", "", "")
-                     for side in (stream.a, stream.b)]  # fmt: skip
-            (a_direction, a_remote, a_local), (b_direction, b_remote, b_local) = sides
+            named = codec_names(stream.formats, stream.encodings) if stream.kind == "rtp" else stream.formats
+            a, b = stream.a, stream.b
             facts.append(
                 StreamFacts(
-                    index, stream.media, stream.kind, named,
-                    a_direction, b_direction, a_remote, b_remote, a_local, b_local,
+                    index, stream.media, stream.kind, named, a.direction if a else "", b.direction if b else "",
+                    _text(a and a.remote), _text(b and b.remote), _text(a and a.local), _text(b and b.local),
                 )
             )  # fmt: skip
         return tuple(facts)
@@ -299,7 +300,7 @@ class MediaSession:
         if port is None:
             raise MediaError(503, "no free media port")
         taken.append(port)
-        return StreamSide(port, family, generation=old.generation if old else 0)
+        return StreamSide(port, family, None, None, False, False, "", old.generation if old else 0)
 
     def _agree(self, side: str, index: int, media: MediaDescription, reading: StreamReading) -> Stream:
         """What offer and answer make of stream `index`; `side` is the answerer."""
@@ -314,9 +315,9 @@ class MediaSession:
         else:
             b = _heard(b, reading, mux, now.b if now else None)
         formats = tuple(media.formats)
-        maps = reading.section.maps
-        rate = clock_rate(formats[0], maps) if offer.kind == "rtp" and formats else 8000
-        return Stream(offer.media, offer.kind, a, b, rate, formats, maps)
+        encodings = reading.section.encodings
+        rate = clock_rate(formats[0], encodings) if offer.kind == "rtp" and formats else 8000
+        return Stream(offer.media, offer.kind, a, b, rate, formats, encodings)
 
     def _render(
         self,
@@ -328,32 +329,40 @@ class MediaSession:
     ) -> bytes:
         """`side`'s description, for the other side."""
         from_leg, to_leg = self._legs(side)
-        default: OurEnd | None = None
-        ends: list[OurEnd | None] = []
-        for index, stream in enumerate(streams):
-            end = stream.b if side == "a" else stream.a
-            if end is None:
-                ends.append(None)
-                continue
-            ours = to_leg.address(end.family)
-            assert ours is not None
-            ends.append(OurEnd(ours.advertised, end.family, end.local.port, mux[index]))
-            default = default or ends[-1]
-        if default is None:
-            family = to_leg.choose_family(0)
-            ours = to_leg.address(family)
-            assert ours is not None
-            default = OurEnd(ours.advertised, family, 0, False)
-        nowhere = default._replace(port=0, mux=False)
-        hidden = from_leg.facts.hidden
-        disguise = Disguise(True, host_names(description, readings), to_leg.cname) if hidden else _OPEN
-        rest = rewrite(description, readings, [end or nowhere for end in ends], default, disguise)
+        ends = self._ends(to_leg, [stream.b if side == "a" else stream.a for stream in streams], mux)
+        default = next((end for end in ends if end.port), ends[0] if ends else self._nowhere(to_leg))
+        disguise = _OPEN
+        if from_leg.facts.hidden:
+            disguise = Disguise(True, host_names(description, readings), to_leg.cname)
+        rest = rewrite(description, readings, ends, default, disguise)
         if rest != to_leg.sent or default.host != to_leg.sent_host:
             to_leg.version += 1
             to_leg.sent = rest
             to_leg.sent_host = default.host
         origin = f"v=0\r\no=- {to_leg.session_id} {to_leg.version} IN IP{default.family} {default.host}\r\n"
         return (origin + rest).encode("utf-8", "surrogateescape")
+
+    def _ends(self, leg: Leg, sides: list[StreamSide | None], mux: tuple[bool, ...]) -> list[OurEnd]:
+        """Where `leg` finds us for each stream; for those that are disabled, at port 0 of the address of the others."""
+        ends = []
+        nowhere: OurEnd | None = None
+        for index, side in enumerate(sides):
+            if side is None:
+                if nowhere is None:
+                    other = next((each for each in sides if each is not None), None)
+                    nowhere = self._nowhere(leg, 0 if other is None else other.family)
+                ends.append(nowhere)
+                continue
+            ours = leg.address(side.family)
+            assert ours is not None
+            ends.append(OurEnd(ours.advertised, side.family, side.local.port, mux[index]))
+        return ends
+
+    def _nowhere(self, leg: Leg, family: int = 0) -> OurEnd:
+        family = family or leg.choose_family(0)
+        ours = leg.address(family)
+        assert ours is not None
+        return OurEnd(ours.advertised, family, 0, False)
 
     def _changes(self) -> tuple[tuple[Flow, ...], tuple[FlowId, ...]]:
         """Flows that differ from what the plane was told, and those that are no more."""
@@ -369,8 +378,9 @@ class MediaSession:
             elif told is not None:
                 del self.applied[index]
                 removed.append(told.id)
-        for index in [index for index in self.applied if index >= len(self.streams)]:
-            removed.append(self.applied.pop(index).id)
+        if len(self.applied) > len(self.streams):
+            for index in [index for index in self.applied if index >= len(self.streams)]:
+                removed.append(self.applied.pop(index).id)
         return tuple(changed), tuple(removed)
 
     def _flow(self, index: int, stream: Stream, a: StreamSide, b: StreamSide) -> Flow:
@@ -379,14 +389,24 @@ class MediaSession:
         side_a, side_b = _flow_side(self.a, a, self.a.cname), _flow_side(self.b, b, self.b.cname)
         return Flow(flow_id, stream.kind, stream.clock_rate, side_a, side_b, silence)
 
-    def _give_back(self, now: float, old: Iterable[tuple[Stream, ...]], kept: Iterable[tuple[Stream, ...]]) -> None:
+    def _give_back(self, now: float, old: Iterable[tuple[Stream, ...]], kept: Collection[tuple[Stream, ...]]) -> None:
         """Give the ports back that are in `old` but not in `kept`."""
-        for port in _ports(old) - _ports(kept):
+        gone = _ports(old)
+        if kept:
+            gone -= _ports(kept)
+        for port in gone:
             self.home.pool.give_back(port, now)
 
 
 def _ports(generations: Iterable[tuple[Stream, ...]]) -> set[Address]:
-    return {side.local for streams in generations for stream in streams for side in (stream.a, stream.b) if side}
+    ports = set()
+    for streams in generations:
+        for stream in streams:
+            if stream.a is not None:
+                ports.add(stream.a.local)
+            if stream.b is not None:
+                ports.add(stream.b.local)
+    return ports
 
 
 def _heard(side: StreamSide, reading: StreamReading, mux: bool, now: StreamSide | None) -> StreamSide:

@@ -51,6 +51,8 @@ class MediaDescription:
     port_count: int
     protocol: str
     """As written, such as "RTP/AVP" or "udptl"."""
+    format_list: str = ""
+    """As written; "" if there is none."""
     body: str = ""
     """The text after the m-line up to the next one, without its last line end."""
 
@@ -62,7 +64,8 @@ class MediaDescription:
     @property
     def formats(self) -> list[str]:
         """The format list: RTP payload types, or what the protocol means by it."""
-        return self.line.split(" ")[3:] if self.line[-1] != " " else self.line.split()[3:]
+        text = self.format_list
+        return text.split(" ") if text and text[-1] != " " else text.split()
 
     def attributes(self) -> Iterator[tuple[str, str]]:
         """Each attribute in order as (name, value); value "" for a flag."""
@@ -77,16 +80,25 @@ class MediaDescription:
 class SessionDescription:
     """A session-level part and m-lines."""
 
-    lines: list[str]
-    """Session-level lines in order, "v=0" first, each with its type and "="."""
+    head: str
+    """The session-level lines in order, "v=0" first, each with its type and "=", without the last line end."""
+    origin: str
+    """Value of o=, which is another one in each description."""
+    session: str
+    """The lines of `head` but v= and o=; most descriptions of a peer say the same there."""
     media: list[MediaDescription]
     line_end: str = "\r\n"
     tail: str = "\r\n"
     """What follows the last line; line ends only."""
 
+    @property
+    def lines(self) -> list[str]:
+        """The lines of `head`."""
+        return self.head.split(self.line_end)
+
     def to_bytes(self) -> bytes:
         """The description as it is sent."""
-        lines = list(self.lines)
+        lines = [self.head]
         for media in self.media:
             lines.append(media.line)
             if media.body:
@@ -116,24 +128,29 @@ def parse_sdp(data: bytes, limits: SdpLimits = SdpLimits()) -> SessionDescriptio
     head, *sections = body.split(end + "m=")
     if len(sections) > limits.max_media:
         raise SdpError(_line_of(head, sections, limits.max_media, end), "too many m-lines")
-    lines = head.split(end)
     if head.count(end + "o=") != 1:
         raise SdpError(1, "not exactly one o= line in the session part")
+    before, _, after = head.partition(end + "o=")
+    origin, _, session = after.partition(end)
+    if before != "v=0":
+        session = before.removeprefix("v=0" + end) + (end + session if session else "")
     media: list[MediaDescription] = []
-    for index, section in enumerate(sections):
+    for section in sections:
         line, _, rest = section.partition(end)
         fault = _add_media(media, line, rest)
         if fault:
-            raise SdpError(_line_of(head, sections, index, end), fault)
-    return SessionDescription(lines, media, end, text[len(body) :])
+            raise SdpError(_line_of(head, sections, len(media), end), fault)
+    return SessionDescription(head, origin, session, media, end, text[len(body) :])
 
 
 def _add_media(media: list[MediaDescription], line: str, rest: str) -> str:
     """Append what m-line `line` (without "m=") says; gives what is wrong with it, or ""."""
     parts = line.split(" ", 3)
-    if len(parts) < 3 or not (parts[0] and parts[2]):
+    if len(parts) == 3:
+        parts.append("")
+    if len(parts) < 4 or not (parts[0] and parts[2]):
         return "m= needs a media type, a port, a protocol and formats"
-    kind, port_text, protocol = parts[:3]
+    kind, port_text, protocol, formats = parts
     count = 1
     if "/" in port_text:
         port_text, _, count_text = port_text.partition("/")
@@ -143,9 +160,9 @@ def _add_media(media: list[MediaDescription], line: str, rest: str) -> str:
     if not (port_text.isascii() and port_text.isdigit()) or len(port_text) > 5 or int(port_text) > 65535:
         return "the port is not a number from 0 to 65535"
     port = int(port_text)
-    if port and (len(parts) < 4 or not parts[3].strip()):
+    if port and not formats.strip():
         return "m= names no format"
-    media.append(MediaDescription("m=" + line, kind, port, count, protocol, rest))
+    media.append(MediaDescription("m=" + line, kind, port, count, protocol, formats, rest))
     return ""
 
 

@@ -103,10 +103,10 @@ def test_a_stream_without_a_usable_connection_is_malformed():
 
 
 def test_clock_rates_and_names_come_from_rtpmap_else_from_rfc_3551():
-    maps = ("97 iLBC/8000", "98 opus/48000/2", "99 broken")
-    rates = [clock_rate(number, maps) for number in ("97", "98", "99", "0", "9", "14", "34", "x")]
+    encodings = read_section("a=rtpmap:97 iLBC/8000\r\na=rtpmap:98 opus/48000/2\r\na=rtpmap:99 broken").encodings
+    rates = [clock_rate(number, encodings) for number in ("97", "98", "99", "0", "9", "14", "34", "x")]
     assert rates == [8000, 48000, 8000, 8000, 8000, 90000, 90000, 8000]
-    assert codec_names(["98", "0", "18", "111"], maps) == ("opus/48000/2", "PCMU/8000", "G729/8000", "111")
+    assert codec_names(["98", "0", "18", "111"], encodings) == ("opus/48000/2", "PCMU/8000", "G729/8000", "111")
 
 
 def test_a_long_section_is_read_but_not_remembered():
