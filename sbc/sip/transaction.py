@@ -108,5 +108,7 @@ class Transaction:
     """Server: its entry in the stack's index of requests that may be merged; "": none."""
     fallback: Address | None = None
     """Server on a stream: where to send if the connection is gone (18.2.2); None: nowhere (else)."""
+    otherwise: tuple[bytes, Hop] | None = None
+    """Client on a stream that was chosen for the request's length: the request over UDP, and where to (18.1.1)."""
     failure_told: bool = False
     """The transaction user knows that the transport failed."""

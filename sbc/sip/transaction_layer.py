@@ -280,11 +280,13 @@ class SipStack:
         """Send a request in a client transaction of its own; not for ACK and CANCEL.
 
         Our Via goes on top of it; `request` itself stays as it is. `alternative`, a stream hop to the same element, is
-        taken instead of `hop` when the request is longer than the path's safe size (18.1.1). The transaction's id is
-        `branch`, or a new one. Towards an address that cannot be sent to, the answer is `TransactionFailed`.
+        taken instead of `hop` when the request is longer than the path's safe size; if it cannot be reached, the
+        request goes over `hop` after all (18.1.1). The transaction's id is `branch`, or a new one. Towards an address
+        that cannot be sent to, the answer is `TransactionFailed`.
         """
         branch = branch or self._tokens.branch()
         method = request.method
+        wanted = hop
         data, hop = self._with_via(request, hop, branch, alternative)
         if not is_unicast(hop.remote):
             return branch, [Deliver(TransactionFailed(branch, label))]
@@ -292,6 +294,8 @@ class SipStack:
             transaction = Transaction(branch, _INVITE_CLIENT, _CALLING, method, hop, label, data)
         else:
             transaction = Transaction(branch, _CLIENT, _TRYING, method, hop, label, data)
+        if hop is not wanted:
+            transaction.otherwise = self._with_via(request, wanted, branch, None)
         return branch, [self._start_client(transaction, now)]
 
     def send_ack(
@@ -379,6 +383,11 @@ class SipStack:
     def transport_failed(self, transaction: TransactionId, now: float) -> list[Effect]:
         """A `Transmit` that named this transaction could not be carried out (17.1.4, 17.2.4)."""
         failed = self._clients.get(transaction) or self._servers.get(transaction)
+        if failed is not None and failed.otherwise is not None and failed.cancel is None:
+            if failed.state is _CALLING or failed.state is _TRYING:
+                failed.message, failed.hop = failed.otherwise
+                failed.otherwise = None
+                return [self._start_client(failed, now)]
         return [] if failed is None else self._step(failed, Input.TRANSPORT_ERROR, None, now)
 
     # -- time ---------------------------------------------------------------------------------------------------------

@@ -331,6 +331,28 @@ def test_branches_are_our_own_and_never_the_same() -> None:
     assert all(name.startswith("z9hG4bK") for name in names)
 
 
+def test_a_long_request_goes_over_udp_where_tcp_cannot_be_reached() -> None:
+    """18.1.1: "... should retry the request using UDP" """
+    stack = new_stack()
+    long = request(more=(("Subject", "x" * 1400),))
+    branch, effects = stack.send_request(long, UDP, 0.0, alternative=TCP)
+    assert only_sent(effects).hop == TCP
+    again = only_sent(stack.transport_failed(branch, 1.0))
+    assert again.hop == UDP
+    assert b"SIP/2.0/UDP" in again.data
+    assert len(only_sent(stack.handle_timeout(1.5)).data) == len(again.data)
+    assert delivered(stack.transport_failed(branch, 2.0)) == [TransactionFailed(branch, "")]
+    assert is_empty(stack)
+
+
+def test_a_long_request_that_was_taken_back_is_not_sent_again() -> None:
+    stack = new_stack()
+    long = request(more=(("Subject", "x" * 1400),))
+    branch, _ = stack.send_request(long, UDP, 0.0, alternative=TCP)
+    stack.cancel(branch, 0.5)
+    assert delivered(stack.transport_failed(branch, 1.0)) == [TransactionFailed(branch, "")]
+
+
 def test_a_request_too_long_for_the_path_goes_over_the_alternative() -> None:
     stack = new_stack()
     long = request(more=(("Subject", "x" * 1300),))
