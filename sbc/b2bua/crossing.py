@@ -20,6 +20,8 @@ from sbc.sip import Headers, NameAddress, SipError, parse_name_address, parse_re
 class Treatment(Enum):
     COPY = auto()
     """As it is; not at all when it names a host of a hidden zone, or holds any IP address out of one."""
+    TEXT = auto()
+    """Words of a user: as they are; not at all where they may name any host, known or not."""
     UNHIDDEN = auto()
     """As it is, out of zones that are not hidden; otherwise not at all."""
     IDENTITY = auto()
@@ -71,7 +73,7 @@ CROSSING: tuple[Rule, ...] = (
     Rule("Resource-Priority", Treatment.COPY, "RFC 4412: emergency services depend on it"),
     Rule("Retry-After", Treatment.SECONDS, "RFC 3261 20.33: when to try again"),
     Rule("Server", Treatment.UNHIDDEN, "RFC 3261 20.35: names a product, and with it its weaknesses"),
-    Rule("Subject", Treatment.COPY, "RFC 3261 20.36: the user's words"),
+    Rule("Subject", Treatment.TEXT, "RFC 3261 20.36: the user's words"),
     Rule("User-Agent", Treatment.UNHIDDEN, "RFC 3261 20.41: as Server"),
     Rule("User-to-User", Treatment.COPY, "RFC 7433: call centres carry their call data in it"),
     Rule("Warning", Treatment.WARNING, "RFC 3261 20.43: why a request was refused"),
@@ -112,6 +114,10 @@ def _name_addr(name: str, uri: str) -> str:
 
 def _copied(value: str, border: Border) -> str:
     return "" if border.hidden and names_host(value, border) else value
+
+
+def _text(value: str, border: Border) -> str:
+    return "" if border.hidden and may_name_host(value, border) else value
 
 
 def _unhidden(value: str, border: Border) -> str:
@@ -196,6 +202,7 @@ def _seconds(value: str, border: Border) -> str:
 
 _TREATMENTS: dict[Treatment, Callable[[str, Border], str]] = {
     Treatment.COPY: _copied,
+    Treatment.TEXT: _text,
     Treatment.UNHIDDEN: _unhidden,
     Treatment.IDENTITY: _identity,
     Treatment.REDIRECTION: _redirection,

@@ -13,6 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs/topology-hiding.md"
 
 WORDS = {
     Treatment.COPY: "as it is; not at all if it names a host of a hidden zone",
+    Treatment.TEXT: "as it is; not at all if it may name a host",
     Treatment.UNHIDDEN: "only out of zones that are not hidden",
     Treatment.IDENTITY: "only from configured peers, to others only if the user does not mind; hosts replaced",
     Treatment.REDIRECTION: "hosts replaced by ours",
