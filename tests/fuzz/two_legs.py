@@ -1,4 +1,5 @@
-"""Random call histories: two phones that do whatever they like over a network that loses, repeats and reorders.
+"""Random call histories: two sides that do whatever they like over a network that loses, repeats and reorders, while
+names resolve late or never, transports fail, media planes die and the service is told to end.
 
 `python -m tests.fuzz.two_legs COUNT [SEED]` runs as many as wanted; the tests run a few thousand.
 """
@@ -7,18 +8,63 @@ from __future__ import annotations
 
 import random
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable
 
 from sbc.b2bua import Peer, SendRequest, Settings
-from sbc.sip import Dialog, Limits, Request, RequestReceived, ResponseReceived, parse
+from sbc.media import PlaneLost, Silent
+from sbc.policy import RouteRule
+from sbc.sip import Address, Dialog, Limits, Request, RequestReceived, Response, ResponseReceived, SipError, parse
+from tests.support.hiding import leaks
 from tests.support.phone import Phone, sdp
-from tests.support.world import CALLER, INSIDE, OUTSIDE, PBX, PBX2, Edge, Events, Weather, Wires
+from tests.support.world import CALLER, INSIDE, OUTSIDE, OUTSIDE6, PBX, PBX2, Edge, Events, Weather, Wires
 
-MOST_STEPS = 20_000
-HORIZON = 100_000.0
+MOST_STEPS = 40_000
+HORIZON = 2_500.0
 """Seconds after which everything must have ended by itself."""
-FINALS = (200, 200, 200, 200, 200, 404, 486, 503, 302, 603, 0)
+FINALS = (200, 200, 200, 200, 200, 404, 486, 503, 302, 401, 407, 603, 0)
+TELLING = (
+    ("Warning", '399 pbx.secret.example "call 10.0.0.77 at pbx.secret.example"'),
+    ("Warning", "399 pbx.secret.example unquoted"),
+    ("Reason", 'Q.850;cause=16;text="10.0.0.77 says so";host=pbx.secret.example'),
+    ("Reason", 'SIP;cause=200;text="ok", X"'),
+    (
+        "History-Info",
+        "<sip:1@10.0.0.78?Reason=SIP%3Bcause%3D302&Via=10.0.0.9>;index=1, <sip:2@pbx.secret.example>;index=1.1",
+    ),
+    ("Diversion", '"10.0.0.79" <sip:1@pbx.secret.example;maddr=10.0.0.9>;reason=no-answer;x="pbx.secret.example"'),
+    (
+        "P-Asserted-Identity",
+        '"Ann at 10.0.0.9" <sip:ann%4010.0.0.9@10.0.0.9>, <tel:7042;phone-context=pbx.secret.example>',
+    ),
+    ("P-Asserted-Identity", "<tel:10.0.0.9>"),
+    ("Remote-Party-ID", "<http://10.0.0.9/me>;party=calling;screen=yes"),
+    ("Subject", "lunch at 10.0.0.80 or pbx.secret.example"),
+    ("Call-Info", "<http://10.0.0.81/x.png>"),
+    ("Organization", "secret.example"),
+    ("Reply-To", "<sip:1@pbx.secret.example>"),
+    ("Retry-After", "5 (ask 10.0.0.9)"),
+    ("Proxy-Authenticate", 'Digest realm="10.0.0.9", nonce="x"'),
+    ("WWW-Authenticate", 'Digest realm="asterisk", nonce="x"'),
+    ("X-Mine", "10.0.0.82"),
+    ("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE"),
+    ("Supported", "100rel, timer"),
+    ("Record-Route", "<sip:10.0.0.5;lr>"),
+    ("User-to-User", "313233;encoding=hex"),
+)
+"""What elements of the private side write into their messages."""
+BROKEN = (
+    ("Contact", "*"),
+    ("Contact", "<sip:@@@>"),
+    ("Contact", "<tel:+4930>"),
+    ("Record-Route", "<sip:@@@>"),
+    ("Content-Type", ";;;"),
+    ("Allow", ",,"),
+    ("Reason", ";;"),
+    ("History-Info", "<<>"),
+)
+"""What no element should write."""
 
 
 class History:
@@ -29,35 +75,90 @@ class History:
         weather = Weather(rng.choice((0, 0, 0.1, 0.3)), rng.choice((0, 0.1, 0.3)), rng.choice((0.001, 0.05, 0.6)))
         self.events = Events()
         self.network = Wires(self.events, random.Random(seed + 1), weather)
-        settings = Settings(longest_call=600.0, no_answer=60.0, target_timeout=3.0)
-        peers = tuple(Peer(f"pbx{n}", "private", address.host) for n, address in enumerate((PBX, PBX2)))
-        routes = ()
-        if rng.random() < 0.3:
-            from sbc.policy import RouteRule
-
-            routes = (RouteRule("both", to=("pbx0", "pbx1")),)
-        else:
-            peers = peers[:1]
-        self.edge = Edge(self.events, self.network, seed, settings, routes, peers=peers)
-        self.caller = Phone(
-            self.events, self.network, CALLER, OUTSIDE, seed + 2, self._in_dialog, self._caller_response
-        )
-        self.callees = [
-            Phone(self.events, self.network, address, INSIDE, seed + 3 + n, self._callee_request, self._in_response)
-            for n, address in enumerate((PBX, PBX2))
-        ]
+        self.malign = rng.random() < 0.5
+        self.outward = rng.random() < 0.3
+        self.edge = self._edge(seed)
+        near, gate, far = (PBX, INSIDE, (CALLER,)) if self.outward else (CALLER, OUTSIDE, (PBX, PBX2))
+        self.caller = Phone(self.events, self.network, near, gate, seed + 2, self._in_dialog, self._caller_response)
+        self.callees = [self._callee(address, seed + 3 + n) for n, address in enumerate(far)]
         self.offered = rng.random() < 0.85
-        body = sdp(CALLER, 4000) if self.offered else b""
-        contact = (("Contact", self.caller.contact),)
-        self.invite = self.caller.new_request("INVITE", f"sip:1001@{OUTSIDE.host}", contact, body)
+        body = sdp(near, 4000) if self.offered else b""
+        headers = (("Contact", self.caller.contact), *self._whims(self.outward))
+        uri = f"sip:2002@{CALLER.host}:{CALLER.port}" if self.outward else f"sip:1001@{OUTSIDE.host}"
+        self.invite = self.caller.new_request("INVITE", uri, headers, body)
         self.transaction = self.caller.send(self.invite)
         if rng.random() < 0.25:
-            self.events.after(rng.random() * rng.choice((0.01, 1, 20)), lambda: self.caller.cancel(self.transaction))
+            self._later(rng.choice((0.01, 1, 20)), lambda: self.caller.cancel(self.transaction))
+        self._misfortunes()
 
-    # -- what the phones do ---------------------------------------------------------------------------------------------
+    def _edge(self, seed: int) -> Edge:
+        rng = self.rng
+        named = rng.random() < 0.2
+        hosts = ("pbx.secret.example", "pbx2.secret.example") if named else (PBX.host, PBX2.host)
+        names: dict[str, tuple[str, ...]] = {}
+        if named:
+            names = {hosts[0]: rng.choice(((PBX.host,), (PBX2.host, PBX.host), ())), hosts[1]: (PBX2.host,)}
+        waits = rng.choice(((0.02,), (0.02, 3.0), (0.02, 30.0, None)))
+        failing = rng.choice((0, 0, 0, 0.1, 0.5))
+        peers = tuple(Peer(f"pbx{n}", "private", host) for n, host in enumerate(hosts))
+        both = rng.random() < 0.3 and not self.outward
+        return Edge(
+            self.events,
+            self.network,
+            seed,
+            Settings(longest_call=600.0, no_answer=60.0, target_timeout=3.0, user_agent=rng.choice(("", "sbc"))),
+            (RouteRule("both", to=("pbx0", "pbx1")),) if both else (),
+            peers=peers if both else peers[:1],
+            names=names,
+            answer_after=lambda: rng.choice(waits),
+            fails=lambda hop: rng.random() < failing,
+        )
+
+    def _callee(self, address: Address, seed: int) -> Phone:
+        phone = Phone(
+            self.events,
+            self.network,
+            address,
+            OUTSIDE if self.outward else INSIDE,
+            seed,
+            self._callee_request,
+            self._in_response,
+        )
+        phone.obeys = self.rng.random() < 0.7
+        return phone
+
+    def _misfortunes(self) -> None:
+        rng, edge = self.rng, self.edge
+        if rng.random() < 0.1:
+            self._later(60, lambda: edge.tell(PlaneLost("worker died")))
+        if rng.random() < 0.1:
+            self._later(60, self._silence)
+        if rng.random() < 0.1:
+            self._later(60, lambda: edge.run(edge.b2bua.drain(self.events.now, rng.choice((0.0, 30.0)))))
+        if rng.random() < 0.05:
+            self._later(60, lambda: edge.run(edge.b2bua.hang_up_all(self.events.now)))
+
+    def _silence(self) -> None:
+        for flow_id in list(self.edge.flows):
+            self.edge.tell(Silent(flow_id))
+
+    # -- what the phones do --------------------------------------------------------------------------------------------
 
     def _later(self, longest: float, what: Callable[[], object]) -> None:
         self.events.after(self.rng.random() * longest, lambda: (what(), None)[1])
+
+    def _whims(self, private: bool) -> tuple[tuple[str, str], ...]:
+        """Header fields that a message could do without."""
+        rng = self.rng
+        whims = rng.sample(TELLING, rng.randrange(4)) if private else []
+        if self.malign and rng.random() < 0.1:
+            whims.append(rng.choice(BROKEN))
+        return tuple(whims)
+
+    def _answer(
+        self, phone: Phone, event: RequestReceived, status: int, body: bytes = b"", tag: str | None = None
+    ) -> None:
+        phone.answer(event, status, body, self._whims(phone.address != CALLER), tag)
 
     def _live(self, phone: Phone) -> None:
         """The phone is in a call: requests at random times."""
@@ -66,18 +167,17 @@ class History:
             method = rng.choice(("INVITE", "INVITE", "UPDATE", "INFO", "OPTIONS", "NONSENSE", "MESSAGE"))
             version = rng.randrange(2, 9)
             direction = rng.choice(("sendrecv", "sendonly", "inactive"))
-            body = (
-                sdp(phone.address, 4000 + 2 * version, version, direction) if method in ("INVITE", "UPDATE") else b"x"
-            )
-            if method == "INVITE" and rng.random() < 0.2:
-                body = b""
+            body = rng.choice((b"x", b"call 10.0.0.83", b""))
+            if method in ("INVITE", "UPDATE"):
+                body = b"" if rng.random() < 0.2 else sdp(phone.address, 4000 + 2 * version, version, direction)
             self._later(20, lambda method=method, body=body: self._request(phone, method, body))
         if rng.random() < 0.7:
             self._later(rng.choice((0.01, 5, 60)), lambda: self._request(phone, "BYE", b""))
 
     def _request(self, phone: Phone, method: str, body: bytes) -> None:
         if phone.dialog is not None:
-            phone.in_dialog(method, body, "application/sdp" if method in ("INVITE", "UPDATE") else "text/plain")
+            kind = "application/sdp" if method in ("INVITE", "UPDATE") else "text/plain"
+            phone.in_dialog(method, body, kind, self._whims(phone.address != CALLER))
 
     def _caller_response(self, phone: Phone, event: ResponseReceived) -> None:
         response = event.response
@@ -88,9 +188,13 @@ class History:
             self._ack(phone, event)
 
     def _ack(self, phone: Phone, event: ResponseReceived) -> None:
-        if self.rng.random() < 0.97:
-            delayed = event.response.body and not phone.sent[event.transaction].body
-            phone.ack(event.response, sdp(phone.address, 4100, 7) if delayed else b"")
+        chance = self.rng.random()
+        delayed = event.response.body and not phone.sent[event.transaction].body
+        body = sdp(phone.address, 4100, 7) if delayed and chance < 0.9 else b""
+        if chance < 0.94:
+            phone.ack(event.response, body)
+        elif chance < 0.97:
+            self._later(3, lambda: phone.ack(event.response, body))
 
     def _in_response(self, phone: Phone, event: ResponseReceived) -> None:
         if event.response.cseq.method == "INVITE" and 200 <= event.response.status < 300 and phone.dialog is not None:
@@ -99,15 +203,19 @@ class History:
     def _in_dialog(self, phone: Phone, event: RequestReceived) -> None:
         rng = self.rng
         if rng.random() < 0.05:
-            self._later(40, lambda: phone.answer(event, 500))  # late, perhaps never in time
+            self._later(40, lambda: self._answer(phone, event, 500))  # late, perhaps never in time
             return
         if event.request.method in ("INVITE", "UPDATE"):
-            if rng.random() < 0.2:
-                phone.answer(event, rng.choice((488, 491, 481, 500)))
+            chance = rng.random()
+            if chance < 0.2:
+                self._answer(phone, event, rng.choice((488, 491, 481, 500, 405, 408)))
+            elif chance < 0.25 and event.request.method == "INVITE":
+                self._answer(phone, event, 180)  # and that was all
             else:
-                self._later(rng.choice((0.01, 2)), lambda: phone.answer(event, 200, sdp(phone.address, 6100, 5)))
+                body = b"" if chance < 0.3 else sdp(phone.address, 6100, 5)
+                self._later(rng.choice((0.01, 2)), lambda: self._answer(phone, event, 200, body))
         else:
-            phone.answer(event, 200)
+            self._answer(phone, event, 200)
 
     def _callee_request(self, phone: Phone, event: RequestReceived) -> None:
         request, rng = event.request, self.rng
@@ -116,27 +224,33 @@ class History:
             return
         if rng.random() < 0.05:
             return  # dead
-        for status in rng.choice(((), (180,), (180, 183), (183, 180, 181))):
-            body = sdp(phone.address, 6000) if status == 183 and request.body else b""
-            self._later(1, lambda status=status, body=body: self._provisional(phone, event, status, body))
+        forks = rng.choice(((None,), (None,), (None,), (None, "fork-two"), ("fork-two", "fork-three", None)))
+        for tag in forks:
+            for status in rng.choice(((), (180,), (180, 183), (183, 180, 181))):
+                body = sdp(phone.address, 6000) if status == 183 and request.body else b""
+                self._later(
+                    1, lambda status=status, body=body, tag=tag: self._provisional(phone, event, status, body, tag)
+                )
         final = rng.choice(FINALS)
-        if final:
-            self._later(rng.choice((0.01, 2, 30)), lambda: self._final(phone, event, final))
+        for tag in forks if final == 200 else forks[:1]:
+            if final and (tag is forks[0] or rng.random() < 0.5):
+                self._later(rng.choice((0.01, 2, 30)), lambda tag=tag: self._final(phone, event, final, tag))
 
-    def _provisional(self, phone: Phone, event: RequestReceived, status: int, body: bytes) -> None:
+    def _provisional(self, phone: Phone, event: RequestReceived, status: int, body: bytes, tag: str | None) -> None:
         if phone.dialog is None:
-            phone.answer(event, status, body)
+            self._answer(phone, event, status, body, tag)
 
-    def _final(self, phone: Phone, event: RequestReceived, status: int) -> None:
-        if phone.cancelled and self.rng.random() < 0.7:
+    def _final(self, phone: Phone, event: RequestReceived, status: int, tag: str | None) -> None:
+        if phone.cancelled and phone.obeys:
             return
-        bad = self.rng.random() < 0.03
-        body = (b"v=rubbish\r\n" if bad else sdp(phone.address, 6000)) if status == 200 else b""
-        phone.answer(event, status, body)
-        if status == 200:
+        chance = self.rng.random()
+        body = b"v=rubbish\r\n" if chance < 0.03 else b"" if chance < 0.06 else sdp(phone.address, 6000)
+        first = phone.dialog is None
+        self._answer(phone, event, status, body if status == 200 else b"", tag)
+        if status == 200 and first:
             self._live(phone)
 
-    # -- the run --------------------------------------------------------------------------------------------------------
+    # -- the run -------------------------------------------------------------------------------------------------------
 
     def run(self) -> list[str]:
         for _ in range(MOST_STEPS):
@@ -148,24 +262,49 @@ class History:
 
     def faults(self) -> list[str]:
         faults = [f"{name} left: {size}" for name, size in self.edge.left_over().items()]
-        finals: Counter[tuple[str, str]] = Counter()
-        seen: dict[tuple[str, str], set[bytes]] = {}
+        faults += [f"leaked: {token}" for token in leaks(self.network.sent, (OUTSIDE, OUTSIDE6), INSIDE)]
+        return faults + self._repeated_finals() + self._repeated_byes() + self._strange_messages()
+
+    def _repeated_finals(self) -> list[str]:
+        finals: dict[tuple[str, str], set[bytes]] = {}
         for _, source, target, data in self.network.sent:
-            if source != OUTSIDE or target != CALLER or not data.startswith(b"SIP/2.0"):
-                continue
-            message = parse(data, Limits())
-            if not isinstance(message, Request) and message.status >= 200:
-                key = (message.via.branch or "", message.cseq.method)
-                if data not in seen.setdefault(key, set()):
-                    seen[key].add(data)
-                    finals[key] += 1
-        faults += [f"{count} final responses to {key}" for key, count in finals.items() if count > 1]
+            if source in (OUTSIDE, INSIDE) and target == self.caller.address and data.startswith(b"SIP/2.0"):
+                message = parse(data, Limits())
+                if isinstance(message, Response) and message.status >= 200:
+                    finals.setdefault((message.via.branch or "", message.cseq.method), set()).add(data)
+        return [f"{len(seen)} final responses to {key}" for key, seen in finals.items() if len(seen) > 1]
+
+    def _repeated_byes(self) -> list[str]:
         byes: Counter[tuple[str, str]] = Counter()
         for command in self.edge.commands:
             if isinstance(command, SendRequest) and command.request.method == "BYE":
                 byes[(command.request.call_id, command.request.to.tag or "")] += 1
-        faults += [f"{count} BYEs in one dialog" for count in byes.values() if count > 1]
-        return faults
+        return [f"{count} BYEs in one dialog" for count in byes.values() if count > 1]
+
+    def _strange_messages(self) -> list[str]:
+        """Whatever we send can be read by ourselves, and says only once what may be said only once."""
+        strange = []
+        for _, source, _, data in self.network.sent:
+            if source in (OUTSIDE, INSIDE):
+                try:
+                    message = parse(data, Limits())
+                    if isinstance(message, Request) and message.method not in ("ACK", "CANCEL"):
+                        message.check()
+                    for name in ("Server", "User-Agent", "Allow", "Contact", "Content-Type"):
+                        if len(message.headers.get_all(name)) > 1:
+                            strange.append(f"{name} twice: {data!r}")
+                except SipError as error:
+                    strange.append(f"{error}: {data!r}")
+        return strange
+
+
+def run(seed: int) -> list[str]:
+    """What is wrong with the history of this seed, exceptions included."""
+    try:
+        return History(seed).run()
+    except Exception as error:
+        trace = "".join(traceback.format_tb(error.__traceback__)[-6:])
+        return [f"{type(error).__name__}: {error}\n{trace}"]
 
 
 def main() -> None:
@@ -173,17 +312,10 @@ def main() -> None:
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     bad = 0
     for seed in range(first, first + count):
-        try:
-            faults = History(seed).run()
-        except Exception as error:
-            faults = [f"{type(error).__name__}: {error}"]
-            if bad == 0:
-                import traceback
-
-                traceback.print_exc()
+        faults = run(seed)
         if faults:
             bad += 1
-            print(seed, faults, flush=True)
+            print(seed, *faults, sep="\n  ", flush=True)
             if bad > 20:
                 break
     print(f"{count} histories, {bad} bad")

@@ -36,6 +36,14 @@ def sdp(address: Address, port: int, version: int = 1, direction: str = "sendrec
     ).encode()
 
 
+def put(headers: Headers, name: str, value: str) -> None:
+    """Say something in a message: once what may be said once only."""
+    if name in ("Contact", "Content-Type", "Subject", "Organization", "Reply-To", "Retry-After"):
+        headers.set(name, value)
+    else:
+        headers.add(name, value)
+
+
 @dataclass
 class Phone:
     """One element at one address. `gateway` is where everything is sent."""
@@ -56,6 +64,8 @@ class Phone:
     dialog: Dialog | None = None
     invite: RequestReceived | None = None
     cancelled: bool = False
+    obeys: bool = True
+    """It gives its INVITE up when a CANCEL comes."""
     resend: bool = True
     """Repeat our 2xx until the ACK comes, as a UAS must (13.3.1.4)."""
 
@@ -73,7 +83,7 @@ class Phone:
     def contact(self) -> str:
         return f"<sip:phone@{self.address.host}:{self.address.port}>"
 
-    # -- the driver ----------------------------------------------------------------------------------------------------
+    # -- the driver ---------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, source: Address) -> None:
         self.run(self.stack.receive(Packet(data, self.hop._replace(remote=source)), self.events.now))
@@ -108,14 +118,14 @@ class Phone:
                 self.acked.add((event.request.call_id, event.request.cseq.number))
             case CancelReceived():
                 self.cancelled = True
-                if self.invite is not None and event.transaction == self.invite.transaction:
+                if self.obeys and self.invite is not None and event.transaction == self.invite.transaction:
                     self.answer(self.invite, 487)
             case ResponseReceived():
                 self.responses.append((event.transaction, event.response))
                 if self.on_response is not None:
                     self.on_response(self, event)
 
-    # -- what it can do -------------------------------------------------------------------------------------------------
+    # -- what it can do ------------------------------------------------------------------------------------------------
 
     def call(self, uri: str, body: bytes | None = None, headers: tuple[tuple[str, str], ...] = ()) -> str:
         """Send an INVITE; gives the transaction."""
@@ -138,7 +148,7 @@ class Phone:
             )
         )
         if body:
-            fields.add("Content-Type", "application/sdp")
+            fields.set("Content-Type", "application/sdp")
         return Request(method, uri, fields, body)
 
     def send(self, request: Request) -> str:
@@ -158,12 +168,20 @@ class Phone:
             request.headers.add("Content-Type", "application/sdp")
         self.run(self.stack.send_ack(request, self.hop, self.events.now))
 
-    def in_dialog(self, method: str, body: bytes = b"", content_type: str = "application/sdp") -> str:
+    def in_dialog(
+        self,
+        method: str,
+        body: bytes = b"",
+        content_type: str = "application/sdp",
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> str:
         assert self.dialog is not None
         request = self.dialog.request(method, self.contact)
+        for name, value in headers:
+            put(request.headers, name, value)
         if body:
             request.body = body
-            request.headers.add("Content-Type", content_type)
+            request.headers.set("Content-Type", content_type)
         return self.send(request)
 
     def answer(
@@ -183,7 +201,7 @@ class Phone:
         response.headers.add("Contact", self.contact)
         response.headers.add("Server", "SecretPBX/2.0")
         for name, value in headers:
-            response.headers.add(name, value)
+            put(response.headers, name, value)
         if request.method == "INVITE" and 200 <= status < 300:
             if self.dialog is None:
                 self.dialog = Dialog.as_uas(request, response.to.tag or "")
