@@ -28,6 +28,9 @@ _STATIC_NAMES = (
     "11 L16/44100,12 QCELP/8000,13 CN/8000,14 MPA/90000,15 G728/8000,16 DVI4/11025,17 DVI4/22050,18 G729/8000,"
     "25 CelB/90000,26 JPEG/90000,28 nv/90000,31 H261/90000,32 MPV/90000,33 MP2T/90000,34 H263/90000"
 )
+_tuple = tuple.__new__
+"""`_tuple(Address, (...))` is `Address(...)` in half the time."""
+
 STATIC_CODECS = dict(entry.split(" ") for entry in _STATIC_NAMES.split(","))
 
 
@@ -166,8 +169,8 @@ def _read_stream(
         return StreamReading("", bare, host, None, False, direction, section)
     if host is None:
         raise SdpError(_number(description, media), "no c= for this stream")
-    remote = Address(host.text, port) if host.reachable else None
-    return StreamReading(kind, False, host, remote, section.mux and kind == "rtp", direction, section)
+    remote = _tuple(Address, (host.text, port)) if host.reachable else None
+    return _tuple(StreamReading, (kind, False, host, remote, section.mux and kind == "rtp", direction, section))
 
 
 def read_section(body: str) -> Section:
@@ -212,7 +215,9 @@ def rtcp_address(reading: StreamReading) -> Address | None:
     if rtp is None or reading.kind != "rtp":
         return None
     value = reading.section.rtcp
-    return _rtcp_address(value, rtp) if value else Address(rtp.host, rtp.port + 1) if rtp.port < 65535 else None
+    if value:
+        return _rtcp_address(value, rtp)
+    return _tuple(Address, (rtp.host, rtp.port + 1)) if rtp.port < 65535 else None
 
 
 def _rtcp_address(value: str, rtp: Address) -> Address | None:

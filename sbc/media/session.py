@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 _OPEN = Disguise(False, frozenset(), "")
 
+_tuple = tuple.__new__
+"""`_tuple(StreamSide, (...))` is `StreamSide(...)` in half the time."""
+
 _WATCHED = frozenset({"audio", "video", "image"})
 """Media that are never silent for long while they flow both ways; text (RFC 4103) is, when nobody types."""
 
@@ -300,7 +303,7 @@ class MediaSession:
         if port is None:
             raise MediaError(503, "no free media port")
         taken.append(port)
-        return StreamSide(port, family, None, None, False, False, "", old.generation if old else 0)
+        return _tuple(StreamSide, (port, family, None, None, False, False, "", old.generation if old else 0))
 
     def _agree(self, side: str, index: int, media: MediaDescription, reading: StreamReading) -> Stream:
         """What offer and answer make of stream `index`; `side` is the answerer."""
@@ -355,7 +358,7 @@ class MediaSession:
                 continue
             ours = leg.address(side.family)
             assert ours is not None
-            ends.append(OurEnd(ours.advertised, side.family, side.local.port, mux[index]))
+            ends.append(_tuple(OurEnd, (ours.advertised, side.family, side.local.port, mux[index])))
         return ends
 
     def _nowhere(self, leg: Leg, family: int = 0) -> OurEnd:
@@ -420,7 +423,8 @@ def _heard(side: StreamSide, reading: StreamReading, mux: bool, now: StreamSide 
     generation = side.generation if now is None else now.generation
     if not (now and generation and now.remote == remote and now.remote_rtcp == rtcp and now.local == side.local):
         generation += 1
-    return StreamSide(side.local, side.family, remote, rtcp, mux, flowing, reading.direction, generation)
+    heard = (side.local, side.family, remote, rtcp, mux, flowing, reading.direction, generation)
+    return _tuple(StreamSide, heard)
 
 
 def _revived(stream: Stream, told: Flow | None) -> Stream:
@@ -435,16 +439,9 @@ def _revived(stream: Stream, told: Flow | None) -> Stream:
 
 
 def _flow_side(leg: Leg, side: StreamSide, cname: str) -> FlowSide:
-    return FlowSide(
-        side.local,
-        side.remote,
-        side.remote_rtcp,
-        side.mux,
-        leg.facts.signalling,
-        leg.facts.latching,
-        side.generation,
-        cname,
-    )
+    local, _, remote, remote_rtcp, mux, _, _, generation = side
+    facts = leg.facts
+    return _tuple(FlowSide, (local, remote, remote_rtcp, mux, facts.signalling, facts.latching, generation, cname))
 
 
 def _text(address: Address | None) -> str:

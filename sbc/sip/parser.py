@@ -115,7 +115,10 @@ def _split_head(data: bytes, limits: Limits) -> tuple[list[str], int]:
             raise _unended(data, limits)
         end = len(data) - 2  # nothing but the empty line is missing, as in RFC 5118 section 4.10: there is no body
     octets = data[:end]
-    lines = _decoded(octets).split("\r\n")
+    try:
+        lines = octets.decode().split("\r\n")
+    except UnicodeDecodeError:
+        lines = [_decoded_line(line) for line in octets.split(b"\r\n")]
     if end - len(octets.translate(None, _CONTROLS)) != 2 * len(lines) - 2 and any(map(has_stray_control, lines)):
         raise RemoteProtocolError(400, "control character in the head")
     if len(lines) - 1 > limits.max_headers:
@@ -135,16 +138,9 @@ def _unended(data: bytes, limits: Limits) -> RemoteProtocolError:
     return RemoteProtocolError(400, "no empty line after the headers")
 
 
-def _decoded(octets: bytes) -> str:
-    """The head as text. A line that is no UTF-8 is read as Latin-1, which old phones write in display names, and will
-    be written as UTF-8. Wherever the grammar has nothing but ASCII, what comes of it is refused there."""
-    try:
-        return octets.decode()
-    except UnicodeDecodeError:
-        return "\r\n".join(map(_decoded_line, octets.split(b"\r\n")))
-
-
 def _decoded_line(octets: bytes) -> str:
+    """A line as text. One that is no UTF-8 is read as Latin-1, which old phones write in display names, and will be
+    written as UTF-8. Wherever the grammar has nothing but ASCII, what comes of it is refused there."""
     try:
         return octets.decode()
     except UnicodeDecodeError:
@@ -154,7 +150,7 @@ def _decoded_line(octets: bytes) -> str:
 def _read_headers(lines: list[str], size: int, limits: Limits) -> tuple[Headers, CSeq]:
     """The header fields in `lines`, which came in `size` octets, and their CSeq."""
     try:
-        keys = _keys(lines)
+        keys = [canonical_names[line.partition(":")[0] if ":" in line else ""] for line in lines]  # as in `_keys`
     except LocalProtocolError:  # a folded line has no name (7.3.1)
         lines = _fold.sub(" ", "\r\n".join(lines)).split("\r\n")
         try:
@@ -164,7 +160,7 @@ def _read_headers(lines: list[str], size: int, limits: Limits) -> tuple[Headers,
     if size > limits.max_header_line and max(map(len, lines)) > limits.max_header_line:
         raise RemoteProtocolError(400, "header line too long")
     present = set(keys)
-    if len(present) != len(keys):
+    if len(present) < len(keys):
         single = [key for key in keys if key in _SINGLE]
         if len(single) != len(set(single)):
             repeated = next(key for key in single if single.count(key) > 1)
@@ -207,7 +203,8 @@ def _content_length(written: str, limits: Limits) -> int:
 def _salvaged(data: bytes, limits: Limits) -> Request | None:
     """What can be read of a faulty request, enough to answer it: sound header lines only. None if it is none, or an
     ACK, or has no Via to answer to."""
-    lines = _fold.sub(" ", _decoded(data[: limits.max_message].partition(_HEAD_END)[0])).split("\r\n")
+    octets = data[: limits.max_message].partition(_HEAD_END)[0]
+    lines = _fold.sub(" ", "\r\n".join(map(_decoded_line, octets.split(b"\r\n")))).split("\r\n")
     method, _, rest = lines[0].partition(" ")
     if method == "ACK" or not is_token(method) or " SIP/" not in rest.upper():
         return None
