@@ -106,7 +106,9 @@ class UdpSocket:
                 return
             except OSError:  # an ICMP error, reported here in place of a datagram
                 self._take_errors()
-                continue
+                if self._open:
+                    continue
+                return
             hop = hops.get(source)
             if hop is None:
                 hop = self._new_hop(source)
@@ -130,6 +132,7 @@ class UdpSocket:
         """Twisted takes EPOLLERR without EPOLLIN for the end; here it means that the error queue holds something."""
         if self._open:
             self._take_errors()
+        if self._open:  # still: the failure told may have been the last thing that the service waited for
             self._reactor.addReader(self)
 
     # -- ICMP errors --------------------------------------------------------------------------------------------------

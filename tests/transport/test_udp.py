@@ -141,6 +141,21 @@ class UdpTests(TestCase):
         assert self.inbox.failures == []
         assert ours.lost == 1
 
+    @runs
+    async def test_the_socket_may_be_closed_by_whoever_hears_of_a_failure(self) -> None:
+        for report in ("connectionLost", "doRead"):
+            zone = zone_on("outside", "127.0.0.1", "UDP")
+            listener = zone.listeners[0]
+            ours = UdpSocket(reactor, zone, listener, bound_socket(listener, socket.SOCK_DGRAM), 1 << 20)
+            self.addCleanup(ours.close)
+            failures = []
+            ours.start(self.inbox.receive, lambda *failure, ours=ours, to=failures: (to.append(failure), ours.close()))
+            reactor.removeReader(ours)  # type: ignore[attr-defined]
+            ours.send(options("z9hG4bKdead"), Address("127.0.0.1", free_port("127.0.0.1")), "z9hG4bKdead")
+            getattr(ours, report)(*([None] if report == "connectionLost" else []))
+            assert failures == [("z9hG4bKdead", "ECONNREFUSED")]
+            assert ours not in reactor.getReaders()  # type: ignore[attr-defined]
+
     def test_a_closed_socket_stays_closed_when_the_reactor_reports_it_lost(self) -> None:
         ours = self.listening(zone_on("outside", "127.0.0.1", "UDP"))
         ours.close()
