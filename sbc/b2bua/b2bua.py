@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from sbc.b2bua import answers, exchange, in_dialog, outside, replies, setup, targets, teardown, whereabouts
+from sbc.b2bua import answers, exchange, in_dialog, outside, reliable, replies, setup, targets, teardown, whereabouts
 from sbc.b2bua.call import IGNORED, TRANSITIONS, Action, Call, Ending, Exchange, Input, Leg, Purpose, Sent
 from sbc.b2bua.commands import Answer, ApplyFlow, Ask, BindPorts, Command, MessageSeen
 from sbc.b2bua.context import Context
@@ -42,7 +42,7 @@ _ACTIONS: dict[Action, Callable[[Context, Call, object], None]] = {
     Action.CANCEL_TARGETS: replies.cancel_targets,
     Action.GIVE_UP: replies.give_up,
     Action.REFUSE_CALL: replies.refuse_call,
-    Action.CONFIRM: lambda context, call, event: None,
+    Action.CONFIRM: replies.confirm,
     Action.END_BY_PEER: teardown.end_by_peer,
     Action.END_BY_SBC: teardown.end_by_sbc,
 }
@@ -84,6 +84,7 @@ class B2bua:
             "ring": lambda call, number: self._target_late(call, number, "no answer in its time"),
             "2xx": self._repeat_2xx,
             "exchange": lambda call, _: exchange.late(self._context, call),
+            "1xx": lambda call, _: reliable.repeat(self._context, call),
             "own offer": lambda call, _: exchange.ask_again(self._context, call),
             "longest": lambda call, _: self._step(call, Input.ENDED_HERE, _LONGEST),
             "drain": lambda call, _: self._step(call, Input.ENDED_HERE, _DRAIN),
@@ -275,6 +276,9 @@ class B2bua:
     def _exchange_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
         exchange.response_received(self._context, call, event.transaction, sent, event.response)
 
+    def _prack_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
+        reliable.prack_answered(self._context, call, event.transaction, event.response)
+
     def _bye_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
         if event.response.status >= 200:
             call.clients.pop(event.transaction, None)
@@ -283,6 +287,7 @@ class B2bua:
         Purpose.INVITE: _invite_response,
         Purpose.STRAY: _stray_response,
         Purpose.EXCHANGE: _exchange_response,
+        Purpose.PRACK: _prack_response,
         Purpose.RELAY: _relay_response,
         Purpose.BYE: _bye_response,
     }
@@ -301,6 +306,8 @@ class B2bua:
                 targets.lost(context, call, attempt, "did not answer" if timed_out else "cannot be reached")
         elif sent.purpose is Purpose.EXCHANGE:
             exchange.lost(context, call, event.transaction, isinstance(event, TransactionTimedOut))
+        elif sent.purpose is Purpose.PRACK:
+            reliable.prack_lost(context, call, event.transaction)
         elif sent.purpose is Purpose.RELAY:
             in_dialog.lost(context, call, event.transaction, isinstance(event, TransactionTimedOut))
         teardown.settle(context, call)

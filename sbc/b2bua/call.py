@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sbc.b2bua.commands import CallRecord
 from sbc.b2bua.hooks import Target
-from sbc.b2bua.network import Listener, Peer, Zone
+from sbc.b2bua.network import Interworking, Listener, Peer, Zone
 from sbc.media import MediaSession
 from sbc.sip import Dialog, Hop, Request, Response, TransactionId
 
@@ -102,6 +102,40 @@ IGNORED: frozenset[tuple[CallState, Input]] = frozenset(
 )
 
 
+@dataclass(slots=True)
+class Reliable:
+    """Reliable provisional responses that we send on a leg (RFC 3262 section 3)."""
+
+    rseq: int
+    """Of the one that is pending, or comes next."""
+    pending: Response | None = None
+    """Sent, and sent again until its PRACK comes."""
+    interval: float = 0.0
+    give_up: float = 0.0
+    waiting: list[Response] = field(default_factory=list)
+    """To be sent after it, one by one."""
+    final: Response | None = None
+    """A 2xx that has to wait for the PRACK."""
+
+
+class PrackOwed(NamedTuple):
+    """A reliable provisional response on a B leg that we have not acknowledged."""
+
+    tag: str
+    """The other side's, of the early dialog."""
+    rseq: int
+    cseq: int
+
+
+class Prack(NamedTuple):
+    """A PRACK of the A leg that was passed on."""
+
+    request: Request
+    transaction: TransactionId
+    offer: bool
+    """It carries a new offer."""
+
+
 class Purpose(Enum):
     """Why a client transaction of a call exists."""
 
@@ -111,6 +145,7 @@ class Purpose(Enum):
     """An initial INVITE given up or cancelled: a 2xx to it is acknowledged and ended."""
     EXCHANGE = auto()
     """A re-INVITE or UPDATE; see `Exchange`."""
+    PRACK = auto()
     RELAY = auto()
     """Another request inside the dialog that the other leg sent."""
     BYE = auto()
@@ -150,6 +185,13 @@ class Leg:
     """Methods that the element's last Allow named; None: it has not said."""
     supports: frozenset[str] = frozenset()
     """Option tags that its last Supported named."""
+    requires: frozenset[str] = frozenset()
+    """Option tags that its initial INVITE required."""
+    reliable: Reliable | None = None
+    """On the A leg, when provisional responses are reliable."""
+    rseqs: dict[str, int] = field(default_factory=dict)
+    """On a B leg: the last RSeq of each early dialog, by the other side's tag."""
+    prack_owed: PrackOwed | None = None
     forks: dict[str, Dialog] = field(default_factory=dict)
     """On a B leg that is not answered: its early dialogs, by the other side's tag."""
     forked: bool = False
@@ -169,6 +211,11 @@ class Leg:
     """A BYE that waits for the ACK of our 2xx (RFC 3261 section 15: not before it)."""
     names: tuple[str, ...] = ()
     """What names this element or its network, for the last look over what crosses."""
+
+    @property
+    def how(self) -> Interworking:
+        """What the configuration forces on this leg."""
+        return self.peer.how if self.peer is not None else self.zone.how
 
     @property
     def confirmed(self) -> bool:
@@ -320,6 +367,16 @@ class Call:
     refusal: tuple[Response, Leg] | None = None
     """The best failure response of the targets tried so far, and the leg that it came on."""
     clients: dict[TransactionId, Sent] = field(default_factory=dict)
+    offered_early: bool = False
+    """The B leg's offer went to the A leg in a reliable provisional response: its PRACK brings the answer."""
+    media_agreed: bool = False
+    """The B leg's offer has crossed in a reliable provisional response; the 2xx brings none."""
+    renewal: bytes = b""
+    """An offer for the A leg that waits for its ACK: see `targets.answer_sdp`."""
+    answered_early: bool = False
+    """The offer of the INVITE was answered in a reliable provisional response, for good."""
+    pracks: dict[TransactionId, Prack] = field(default_factory=dict)
+    """By the branch of our PRACK."""
     relays: dict[TransactionId, Relay] = field(default_factory=dict)
     """By the branch of the relayed request."""
     exchange: Exchange | None = None

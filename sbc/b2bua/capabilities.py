@@ -6,9 +6,9 @@ from functools import lru_cache
 
 from sbc.b2bua.call import Leg
 from sbc.b2bua.hooks import Reject
-from sbc.sip import Request, Response
+from sbc.sip import Headers, Request, Response
 
-ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "MESSAGE")
+ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "MESSAGE", "PRACK")
 """What a leg can carry; a leg is told those that its other side allows as well."""
 
 
@@ -30,7 +30,17 @@ def allow(message: Request | Response) -> str:
 @lru_cache(256)
 def _narrowed(allowed: str) -> str:
     names = {name.strip().upper() for name in allowed.split(",")}
-    return ", ".join(name for name in ALLOWED if name in names or name in ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"))
+    return ", ".join(name for name in ALLOWED if name in names or name in _OURS)
+
+
+_OURS = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "PRACK"})
+"""Methods that we serve on a leg whatever its other side allows."""
+
+SUPPORTED = frozenset({"100rel"})
+"""Extensions that a leg of ours speaks, whatever the other leg does."""
+
+PASSED = frozenset({"precondition"})
+"""Extensions between the user agents, that cost us nothing: their tags cross (RFC 3312 is SDP attributes)."""
 
 
 def note(leg: Leg, message: Request | Response) -> None:
@@ -39,6 +49,20 @@ def note(leg: Leg, message: Request | Response) -> None:
         leg.allows = _methods(", ".join(message.headers.get_all("Allow")))
     if "Supported" in message.headers:
         leg.supports = _option_tags(", ".join(message.headers.get_all("Supported")))
+
+
+def required(request: Request) -> frozenset[str]:
+    """The option tags that a request requires."""
+    return _option_tags(", ".join(request.headers.get_all("Require"))) if "Require" in request.headers else frozenset()
+
+
+def passed(received: Request | Response, built: Headers) -> None:
+    """Let the tags of extensions cross that are between the user agents."""
+    for name in ("Supported", "Require"):
+        if name in received.headers:
+            tags = [tag for tag in received.headers.values(name) if tag.lower() in PASSED]
+            if tags:
+                built.add(name, ", ".join(tags))
 
 
 @lru_cache(256)
@@ -52,10 +76,11 @@ def _option_tags(text: str) -> frozenset[str]:
 
 
 def unsupported_extensions(request: Request) -> Reject | None:
-    """Require or Proxy-Require of anything: no extension is supported on a leg yet (8.2.2.3, 16.3 step 5)."""
+    """Require or Proxy-Require of what we do not understand (8.2.2.3, 16.3 step 5)."""
     if "Require" not in request.headers and "Proxy-Require" not in request.headers:
         return None
-    listed = ", ".join([*request.headers.values("Require"), *request.headers.values("Proxy-Require")])
+    required = [tag for tag in request.headers.values("Require") if tag.lower() not in SUPPORTED | PASSED]
+    listed = ", ".join([*required, *request.headers.values("Proxy-Require")])
     return Reject("call", 420, f"requires {listed}", headers=(("Unsupported", listed),)) if listed else None
 
 

@@ -52,12 +52,12 @@ def offer_received(context: Context, call: Call, leg: Leg, request: Request, tra
             context.decided(call, "adapt_media", "media", f"reject {fault.status}", fault.reason)
             answer(context, call.id, request, transaction, fault.status)
             return
-    method = _method_for(call, other, request.method)
+    method = _method_for(call, other, "UPDATE" if request.method == "PRACK" else request.method)
     if method != request.method:
         context.decided(
             call, "call", "exchange", f"{request.method} becomes {method}", f"leg {other.side} allows no UPDATE"
         )
-    exchange = Exchange(leg.side, other.side, method, bool(body), request, transaction)
+    exchange = Exchange(leg.side, other.side, method, bool(body), request, transaction, body=body)
     call.exchange = exchange
     if request.method == "INVITE":  # 17.2.1, as for the first INVITE
         context.out.append(Respond(call.id, transaction, make_response(request, 100)))

@@ -5,7 +5,7 @@ RFC 3261 section 12.2, RFC 6086 (INFO). What carries offers is `sbc.b2bua.exchan
 
 from __future__ import annotations
 
-from sbc.b2bua import answers, capabilities, crossing, exchange, replies, teardown
+from sbc.b2bua import answers, capabilities, crossing, exchange, reliable, replies, teardown
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Purpose, Relay
 from sbc.b2bua.commands import Respond
 from sbc.b2bua.context import Context, answer, border, own_agent
@@ -14,6 +14,7 @@ from sbc.b2bua.hosts import names_host
 from sbc.sip import Hop, Request, Response, TransactionId, make_response
 
 _OFFERING = frozenset({"INVITE", "UPDATE"})
+_SERVED = _OFFERING | {"PRACK"}
 _RELAYED = frozenset({"INFO", "MESSAGE"})
 
 
@@ -43,6 +44,8 @@ def request_received(
         if leg.forks:
             leg.dialog = dialog  # the early dialog that speaks
         exchange.offer_received(context, call, leg, request, transaction)
+    elif request.method == "PRACK":
+        reliable.prack_received(context, call, leg, request, transaction)
     else:
         _relay(context, call, leg, request, transaction)
 
@@ -69,7 +72,7 @@ def _refusal(call: Call, request: Request) -> Reject | None:
         return unsupported
     if method == "OPTIONS":
         return None
-    if method not in _RELAYED and method not in _OFFERING:
+    if method not in _RELAYED and method not in _SERVED:
         return Reject("call", 405, f"{method} does not cross", headers=(("Allow", capabilities.ALLOW),))
     if request.max_forwards == 0:
         return Reject("call", 483, "Max-Forwards is 0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 from sbc.media import Latching, MediaAddress
 from sbc.sip import Address, Timers
@@ -15,6 +16,22 @@ class Listener:
     transport: str
     local: Address
     advertised: Address
+
+
+class Mode(Enum):
+    """How far we go with an extension on a leg; what the element itself says comes first, but for NEVER."""
+
+    NEVER = "never"
+    AUTO = "auto"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class Interworking:
+    """What is forced on the legs of a peer, or of a zone's elements that are no peer, whatever they advertise."""
+
+    reliable: Mode = Mode.AUTO
+    """100rel (RFC 3262). auto: where the element says so; always: asked of it, too; never: not spoken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +47,8 @@ class Zone:
     open: bool = False
     """Requests of elements that are no configured peer are served as well."""
     latching: Latching = Latching.SIGNALLING
+    """For elements that are no configured peer."""
+    how: Interworking = Interworking()
     """For elements that are no configured peer."""
     domains: frozenset[str] = frozenset()
     """Lower-case hosts of a Request-URI that mean this SBC itself, beyond its own addresses."""
@@ -48,6 +67,7 @@ class Peer:
     transports: tuple[str, ...] = ("UDP",)
     """In order of preference. With UDP first and TCP too, requests over the path's safe size go over TCP (18.1.1)."""
     latching: Latching = Latching.SIGNALLING
+    how: Interworking = Interworking()
     sources: tuple[str, ...] = ()
     """Further IP addresses or networks (CIDR) that requests of this peer come from."""
 

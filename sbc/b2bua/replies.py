@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sbc.b2bua import crossing, teardown
+from sbc.b2bua import crossing, exchange, reliable, teardown
 from sbc.b2bua.answers import acknowledge, answer_invite
 from sbc.b2bua.call import Call, Ending, Leg
-from sbc.b2bua.capabilities import allow
+from sbc.b2bua.capabilities import allow, passed
 from sbc.b2bua.commands import CallChanged, Respond
 from sbc.b2bua.context import Context, border, own_agent
 from sbc.b2bua.targets import answer_sdp, let_all_go
@@ -18,14 +18,16 @@ def pass_provisional(context: Context, call: Call, event: object) -> None:
     assert isinstance(response, Response)
     body = b""
     assert call.b is not None
-    if response.body and call.offer_in_invite:
+    if response.body and (call.offer_in_invite or call.b.prack_owed is not None) and not call.media_agreed:
         try:
             body = answer_sdp(context, call, call.b, response)
         except MediaError as fault:  # an unreliable answer may be ignored: the one that counts is in the 2xx (13.2.1)
             context.decided(call, "adapt_media", "media", "early answer ignored", fault.reason)
     if call.record.ringing is None and response.status == 180:
         call.record.ringing = context.now
-    context.out.append(Respond(call.id, call.a.transaction, a_response(context, call, call.b, response, body)))
+    if body and not call.offer_in_invite:
+        call.offered_early = call.media_agreed = True
+    reliable.send(context, call, a_response(context, call, call.b, response, body), response)
 
 
 def a_response(context: Context, call: Call, other: Leg, received: Response, body: bytes) -> Response:
@@ -36,6 +38,7 @@ def a_response(context: Context, call: Call, other: Leg, received: Response, bod
     if received.status < 300:
         headers.add("Contact", leg.contact)
         headers.add("Allow", allow(received))
+        passed(received, headers)
     crossing.cross_headers(received.headers, headers, border(other, leg))
     own_agent(context, headers, "Server")
     if body:
@@ -67,8 +70,10 @@ def pass_answer(context: Context, call: Call, event: object) -> None:
     else:
         other.ack_owed = received
     response = a_response(context, call, other, received, body)
-    answer_invite(context, call, leg, leg.transaction, response, leg.invite.cseq.number)
     context.out.append(CallChanged(record.copy()))
+    if reliable.hold(call, response):
+        return
+    answer_invite(context, call, leg, leg.transaction, response, leg.invite.cseq.number)
 
 
 def refuse_answer(context: Context, call: Call, event: object) -> None:
@@ -155,3 +160,13 @@ def give_up(context: Context, call: Call, event: object) -> None:
     """Timer C (16.8)."""
     let_all_go(context, call, ('SIP;cause=408;text="No answer"',))
     refuse_call(context, call, Ending("sbc", "no answer", 408))
+
+
+def confirm(context: Context, call: Call, event: object) -> None:
+    """The A leg's ACK has come: what had to wait for it may go."""
+    if call.renewal:
+        body, call.renewal = call.renewal, b""
+        if not exchange.offer_to(context, call, call.a, body, "another fork answered"):
+            context.decided(call, "call", "exchange", "not offered", "another exchange is under way")
+            assert call.media is not None
+            context.apply(call, call.media.reject(context.now))

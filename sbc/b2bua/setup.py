@@ -6,7 +6,7 @@ RFC 3261 sections 8.2, 12.1 and 13.3: we are the UAS of the A leg.
 from __future__ import annotations
 
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg
-from sbc.b2bua.capabilities import SCHEMES, note, unreadable_body, unsupported_extensions
+from sbc.b2bua.capabilities import SCHEMES, note, required, unreadable_body, unsupported_extensions
 from sbc.b2bua.commands import Abandon, CallOpened, CallRecord, LegRecord, MessageSeen, Respond
 from sbc.b2bua.context import Context, contact, uri_host
 from sbc.b2bua.hooks import CallView, Drop, Reject
@@ -76,6 +76,7 @@ def _new_call(context: Context, view: CallView, transaction: TransactionId) -> C
     leg.fixed_hop = request.via.host != hop.remote.host
     leg.names = names_of(context, leg, request)
     note(leg, request)
+    leg.requires = required(request)
     follow_target(context, leg, request)
     record = CallRecord(context.tokens.user(), context.now)
     record.a = LegRecord(

@@ -5,10 +5,10 @@ RFC 3261 sections 13.2 (we are the UAC), 16.6 and 16.7 (targets and the choice b
 
 from __future__ import annotations
 
-from sbc.b2bua import crossing
+from sbc.b2bua import crossing, reliable
 from sbc.b2bua.answers import session_description
 from sbc.b2bua.call import Attempt, Call, CallState, Ending, Input, Leg, Purpose
-from sbc.b2bua.capabilities import allow, note
+from sbc.b2bua.capabilities import allow, note, passed
 from sbc.b2bua.commands import Ask, CancelRequest, LegRecord, RemoveFlow
 from sbc.b2bua.context import Context, border, contact, own_agent, uri_host
 from sbc.b2bua.hooks import Resolve, Target
@@ -201,6 +201,9 @@ def _b_invite(context: Context, call: Call, leg: Leg, target: Target, body: byte
     headers.add("CSeq", "1 INVITE")
     headers.add("Contact", leg.contact)
     headers.add("Allow", allow(received))
+    if reliable.offered_to(call, leg):
+        headers.add("Require" if reliable.required_of(leg) else "Supported", "100rel")
+    passed(received, headers)
     crossing.cross_headers(received.headers, headers, crossing_border)
     own_agent(context, headers, "User-Agent")
     if body:
@@ -229,7 +232,7 @@ _MOST_FORKS = 32
 
 
 def _provisional(context: Context, call: Call, attempt: Attempt, leg: Leg, response: Response) -> None:
-    if response.status in (100, 199):  # 100 is hop by hop; 199 needs RFC 6228's 100rel
+    if response.status == 100:  # hop by hop
         return
     note(leg, response)
     tag = response.to.tag
@@ -237,6 +240,12 @@ def _provisional(context: Context, call: Call, attempt: Attempt, leg: Leg, respo
         if tag not in leg.forks and len(leg.forks) < _MOST_FORKS:
             leg.forks[tag] = Dialog.as_uac(leg.invite, response)
         leg.dialog = leg.forks.get(tag, leg.dialog)
+        if not reliable.provisional_received(context, call, leg, response):
+            return
+    if response.status == 199:  # RFC 6228: one fork has ended; to the caller the call is one, and goes on
+        if len(leg.forks) > 1:
+            leg.forks.pop(tag or "", None)
+        return
     _speaks(call, attempt, leg)
     context.step(call, Input.PROVISIONAL, response)
 
@@ -300,16 +309,37 @@ def answer_sdp(context: Context, call: Call, leg: Leg, response: Response) -> by
     body, media = session_description(response), call.media
     assert media is not None
     speaker = (leg.local_tag, response.to.tag or "")
+    if call.answered_early and (speaker == call.early_speaker or response.status < 200):
+        # RFC 3262 section 5: the reliable provisional response gave the answer, for good
+        return b"" if reliable.speaks(call.a) else call.early_answer
+    if call.answered_early:
+        return _answered_by_another(context, call, body)
     if not body:
         early = call.early_answer if call.early_speaker == speaker else b""
         if call.offer_in_invite and response.status >= 200 and not early:
             raise MediaError(488, "the answer to the INVITE has no session description")  # 13.2.1
         return early if call.offer_in_invite else b""
     if not call.offer_in_invite:
+        if call.media_agreed:
+            return b""  # offer and answer went in a reliable provisional response and its PRACK
         exchange = media.offer("b", body, context.now)
         context.apply(call, exchange)
         return exchange.sdp
-    exchange = media.answer("b", body, context.now, final=response.status >= 200)
+    call.answered_early = reliable.is_reliable(response)
+    final = response.status >= 200 or call.answered_early
+    exchange = media.answer("b", body, context.now, final=final)
     context.apply(call, exchange)
     call.early_answer, call.early_speaker = exchange.sdp, speaker
     return exchange.sdp
+
+
+def _answered_by_another(context: Context, call: Call, body: bytes) -> bytes:
+    """One fork gave its answer in a reliable provisional response, another one takes the call: the A leg has to learn
+    the other's session by an offer of our own, once it has acknowledged its 2xx."""
+    assert call.media is not None
+    if not body:
+        raise MediaError(488, "the answer to the INVITE has no session description")
+    exchange = call.media.offer("b", body, context.now)
+    context.apply(call, exchange)
+    call.renewal = exchange.sdp
+    return b"" if reliable.speaks(call.a) else call.early_answer

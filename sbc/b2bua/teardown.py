@@ -5,7 +5,7 @@ RFC 3261 sections 15 (BYE), 13.3.1.4 (no BYE before the ACK of our 2xx), RFC 332
 
 from __future__ import annotations
 
-from sbc.b2bua import crossing, exchange
+from sbc.b2bua import crossing, exchange, reliable
 from sbc.b2bua.answers import acknowledge
 from sbc.b2bua.call import Call, CallState, Ending, Leg, Purpose, Sent
 from sbc.b2bua.commands import CallEnded, RemoveFlow, SendAck, SendRequest, StreamRecord
@@ -37,6 +37,8 @@ def hang_up(
     context: Context, call: Call, leg: Leg, reason: str, received: Request | None = None, source: Leg | None = None
 ) -> None:
     """Send a BYE on `leg`, once; after the ACK of our 2xx where that is still out (section 15)."""
+    if leg is call.a:
+        reliable.release(context, call)
     if leg.told_the_end or leg.dialog is None or not leg.confirmed:
         return
     leg.told_the_end = True
@@ -71,6 +73,7 @@ def close(context: Context, call: Call, ending: Ending) -> None:
     for kind in ("no answer", "longest", "drain"):
         context.deadlines.clear(call.id, kind)
     exchange.overtaken(context, call)
+    reliable.overtaken(context, call)
     _end_relays(context, call)
     call.targets.clear()
     _forget_answered(context, call)
