@@ -36,7 +36,7 @@ class StoreSettings:
     """The oldest calls are deleted when the database holds more than this; 0: no bound."""
     spool: int = 32 << 20
     """What may wait in memory to be written."""
-    interval: float = 0.5
+    interval: float = 1.0
     """A batch is written this often, or when a quarter of the spool is used."""
     call_entries: int = 1000
     """Messages and decisions kept of one call ..."""
@@ -60,6 +60,7 @@ class CallStore:
         self._writer = CallWriter(Path(path), limits, self._report)
         self._retention = Retention(settings.keep, settings.max_size)
         self._entries: list[tuple[Any, ...]] = []
+        """(kind, call, time, what it is about, message, `_put` with it)"""
         self._put = 0
         self._taken = 0
         self._message_bound = int(settings.spool * _MESSAGE_SHARE)
@@ -83,7 +84,7 @@ class CallStore:
             self._drop(call)
             return
         self._put = put
-        self._entries.append((SENT if sent else RECEIVED, call, at, hop, data))
+        self._entries.append((SENT if sent else RECEIVED, call, at, hop, data, put))
 
     def decided(self, decided: Decided, at: float) -> None:
         """One line of the trail, at wall-clock time `at`."""
@@ -92,7 +93,7 @@ class CallStore:
             self._drop(decided.call)
             return
         self._put = put
-        self._entries.append((DECISION, decided.call, at, decided, b""))
+        self._entries.append((DECISION, decided.call, at, decided, b"", put))
 
     def opened(self, record: CallRecord, offset: float = 0.0) -> None:
         """`offset` is added to the record's times to make them wall-clock times."""
@@ -140,7 +141,7 @@ class CallStore:
             self._drop(record.call)
             return
         self._put = put
-        self._entries.append((RECORD, record.call, offset, record, b""))
+        self._entries.append((RECORD, record.call, offset, record, b"", put))
         if put - self._taken > self._wake_at:
             self._wake.set()
 
@@ -155,7 +156,7 @@ class CallStore:
             reason = f"{count} entries of this call were dropped: the disk was too slow"
             note = Decided(record.call, record.ended or record.started, "record", "store", "dropped", reason)
             self._put += ENTRY_COST
-            self._entries.append((DECISION, record.call, note.at + offset, note, b""))
+            self._entries.append((DECISION, record.call, note.at + offset, note, b"", self._put))
 
     def _start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="records of calls", daemon=True)
@@ -191,11 +192,7 @@ class CallStore:
         try:
             self._writer.write(batch)
         finally:
-            self._taken += sum(_cost(entry) for entry in batch)
-
-
-def _cost(entry: tuple[Any, ...]) -> int:
-    return (4 * ENTRY_COST if entry[0] == RECORD else ENTRY_COST) + len(entry[4])
+            self._taken = batch[-1][5]
 
 
 def _log(text: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sbc.b2bua import CallRecord, Decided, LegRecord
 from sbc.sip import Hop
 from sbc.store.framing import DECISION, about_text, entries, pack_head
-from sbc.store.masking import masked, masked_uri
+from sbc.store.masking import body_may_hold_secrets, masked, masked_uri, may_hold_secrets
 from sbc.store.schema import COLUMNS, SEGMENTS, claim, mark_lost, open_for_writing
 
 RECORD = b"R"
@@ -169,7 +169,7 @@ class CallWriter:
         records: dict[str, tuple[CallRecord, float]] = {}
         trails: dict[str, list[bytes]] = {}
         hop_texts = self._hop_texts
-        for kind, call, at, about, data in batch:
+        for kind, call, at, about, data, _ in batch:
             if kind == RECORD:
                 records[call] = (about, at)
                 if call not in self._open:
@@ -182,7 +182,8 @@ class CallWriter:
                 text = _decision_text(about)
             else:
                 text = hop_texts.get(about) or self._hop_text(about)
-                data = masked(data)
+                if body_may_hold_secrets(data):
+                    data = masked(data)
             trail += (pack_head(kind, at, len(text), len(data)), text, data)
         return self._rows(records, trails)
 
@@ -211,6 +212,8 @@ class CallWriter:
         if known.entries > self._limits.entries or known.size > self._limits.size:
             return
         blob = b"".join(trail)
+        if may_hold_secrets(blob):
+            blob = _masked_segment(blob)
         known.entries += len(trail) // 3
         known.size += len(blob)
         if known.entries > self._limits.entries or known.size > self._limits.size:
@@ -266,6 +269,15 @@ class CallWriter:
         text = about_text((hop.zone, hop.transport, _address_text(hop.local), _address_text(hop.remote)))
         self._hop_texts[hop] = text
         return text
+
+
+def _masked_segment(blob: bytes) -> bytes:
+    """All messages of a segment without their secrets."""
+    parts = []
+    for entry in entries(blob):
+        text, data = about_text(entry.about), masked(entry.data) if entry.data else b""
+        parts += [pack_head(entry.kind, entry.at, len(text), len(data)), text, data]
+    return b"".join(parts)
 
 
 def _address_text(address: tuple[str, int]) -> str:

@@ -36,15 +36,15 @@ class Written:
 
 
 def said(call: str = "c1", at: float = 100.0, data: bytes = INVITE, kind: bytes = RECEIVED) -> tuple[Any, ...]:
-    return kind, call, at, PUBLIC, data
+    return kind, call, at, PUBLIC, data, 0
 
 
 def known(facts: CallRecord, offset: float = 0.0) -> tuple[Any, ...]:
-    return RECORD, facts.call, offset, facts, b""
+    return RECORD, facts.call, offset, facts, b"", 0
 
 
 def thought(call: str = "c1", at: float = 100.0, **changes: str) -> tuple[Any, ...]:
-    return DECISION, call, at, decided(call, at, **changes), b""
+    return DECISION, call, at, decided(call, at, **changes), b"", 0
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def written(tmp_path: Path) -> Iterator[Written]:
 
 
 def test_a_short_call_is_one_row_and_one_segment(written: Written) -> None:
-    assert written.write(known(record()), said(), thought(), (SENT, "c1", 100.1, PRIVATE, INVITE), known(ended()))
+    assert written.write(known(record()), said(), thought(), (SENT, "c1", 100.1, PRIVATE, INVITE, 0), known(ended()))
     assert rows(written.path, "SELECT count(*) FROM calls") == [(1,)]
     assert rows(written.path, "SELECT count(*) FROM segments") == [(1,)]
     call = written.call()
@@ -102,13 +102,27 @@ def test_an_end_whose_beginning_was_never_written_makes_the_call(written: Writte
     assert written.call()["status"] == 200
 
 
-def test_secrets_do_not_reach_the_disk(written: Written) -> None:
-    message = INVITE[:-2] + b'Authorization: Digest response="d34db33f"\r\n\r\n'
-    written.write(known(record(a=leg("public", from_uri="sip:alice:s3cret@example.com"))), said(data=message))
+@pytest.mark.parametrize(
+    "secret",
+    [
+        b'Authorization: Digest response="d34db33f"\r\n\r\n',
+        b"Contact: <sip:alice:d34db33f@example.com>\r\n\r\n",
+        b"\r\nv=0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d34db33f\r\n",
+        b"\r\nv=0\r\na=ice-pwd:d34db33f\r\n\r\n",
+    ],
+)
+def test_secrets_do_not_reach_the_disk(written: Written, secret: bytes) -> None:
+    message = INVITE[:-2] + secret
+    caller = leg("public", from_uri="sip:alice:s3cret@example.com")
+    written.write(known(record(a=caller)), said(), thought(), said(data=message), said())
     everything = b"".join(file.read_bytes() for file in written.path.parent.iterdir())
     assert b"d34db33f" not in everything
     assert b"s3cret" not in everything
     assert b"sip:alice:***@example.com" in everything
+    call = written.call()
+    assert [each["text"] for each in call["messages"]][::2] == [INVITE.decode()] * 2
+    assert "***" in call["messages"][1]["text"]
+    assert call["decisions"][0]["reason"] == "open zone"
 
 
 def test_one_call_cannot_fill_the_database(tmp_path: Path) -> None:
