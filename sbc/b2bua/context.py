@@ -92,7 +92,18 @@ class Context:
 class Places:
     """Answers about the network that are the same for every message, worked out once."""
 
-    __slots__ = ("_by_local", "_learned", "_listeners", "_names", "_networks", "_own", "_peers", "_said", "network")
+    __slots__ = (
+        "_by_local",
+        "_learned",
+        "_listeners",
+        "_names",
+        "_networks",
+        "_own",
+        "_peers",
+        "_said",
+        "network",
+        "own_hosts",
+    )
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -101,15 +112,19 @@ class Places:
         self._own: dict[str, set[str]] = {}
         self._learned: dict[str, tuple[str, ...]] = {}
         said: set[str] = {"anonymous.invalid"}
+        hosts: set[str] = set()
         for zone in network.zones.values():
             for listener in zone.listeners:
                 self._listeners.setdefault((zone.name, listener.transport, ":" in listener.local.host), listener)
                 self._by_local[(zone.name, listener.transport, listener.local)] = listener
             own = {a.host for listener in zone.listeners for a in (listener.local, listener.advertised)}
             self._own[zone.name] = own | _media_hosts(zone)
+            hosts |= own | zone.domains
             if not zone.hidden:
                 said |= own | zone.domains
         self._said = frozenset(said)
+        self.own_hosts = frozenset(hosts)
+        """What a URI says as host when it means us."""
         self._networks = [
             (peer.zone, ipaddress.ip_network(source), peer)
             for peer in network.peers.values()
