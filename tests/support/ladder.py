@@ -10,9 +10,9 @@
         caller -> ACK
     ''')
 
-The parties are raw: they send what a line says and nothing else, so that a lost message is one that no line sends. What
-the SBC sends must stand in the ladder, in its order for each party; what does not is a failure. `2.5 s` on a line of its
-own lets time pass.
+The parties are raw: they send what a line says and nothing else, so that a lost message is one that no line sends.
+What the SBC sends must stand in the ladder, in its order for each party; what does not is a failure. `2.5 s` on a line
+of its own lets time pass.
 
 - The first word is a method or a status. `sdp` is the party's session description, another word one of
   `ladder.bodies`; a message without such a word has no body. A method word behind a status (`200 BYE`) says which
@@ -41,20 +41,7 @@ Message = Request | Response
 _LINE = re.compile(r"(\w+) (->|<-) (.*)")
 _TIME = re.compile(r"([\d.]+) s")
 _METHODS = frozenset(
-    [
-        "INVITE",
-        "ACK",
-        "BYE",
-        "CANCEL",
-        "OPTIONS",
-        "INFO",
-        "UPDATE",
-        "MESSAGE",
-        "PRACK",
-        "REGISTER",
-        "SUBSCRIBE",
-        "NONSENSE",
-    ]
+    ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "MESSAGE", "PRACK", "REGISTER", "NONSENSE")
 )
 
 
