@@ -42,7 +42,7 @@ from sbc.b2bua.hooks import (
     Targets,
 )
 from sbc.b2bua.hosts import USER_KINDS, user_without_hosts
-from sbc.b2bua.network import Listener, Network, Peer, Settings, Zone
+from sbc.b2bua.network import Interworking, Listener, Mode, Network, Peer, Redirection, Settings, Zone, own_hosts
 
 __all__ = [
     "CROSSING",
@@ -66,13 +66,16 @@ __all__ = [
     "Decided",
     "Drop",
     "Hooks",
+    "Interworking",
     "LegRecord",
     "LegView",
     "Listener",
     "MessageSeen",
+    "Mode",
     "Network",
     "Pass",
     "Peer",
+    "Redirection",
     "Reject",
     "RemoveFlow",
     "Resolve",
@@ -88,5 +91,6 @@ __all__ = [
     "Targets",
     "Treatment",
     "Zone",
+    "own_hosts",
     "user_without_hosts",
 ]

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from sbc.b2bua import answers, exchange, in_dialog, outside, reliable, replies, setup, targets, teardown, whereabouts
+from sbc.b2bua import (
+    answers,
+    exchange,
+    in_dialog,
+    outside,
+    reliable,
+    replies,
+    session_timer,
+    setup,
+    targets,
+    teardown,
+    whereabouts,
+)
 from sbc.b2bua.call import IGNORED, TRANSITIONS, Action, Call, Ending, Exchange, Input, Leg, Purpose, Sent
 from sbc.b2bua.commands import Answer, ApplyFlow, Ask, BindPorts, Command, MessageSeen
 from sbc.b2bua.context import Context
@@ -84,6 +96,7 @@ class B2bua:
             "ring": lambda call, number: self._target_late(call, number, "no answer in its time"),
             "2xx": self._repeat_2xx,
             "exchange": lambda call, _: exchange.late(self._context, call),
+            "session": lambda call, side: session_timer.due(self._context, call, call.leg(side)),
             "1xx": lambda call, _: reliable.repeat(self._context, call),
             "own offer": lambda call, _: exchange.ask_again(self._context, call),
             "longest": lambda call, _: self._step(call, Input.ENDED_HERE, _LONGEST),

@@ -103,6 +103,20 @@ IGNORED: frozenset[tuple[CallState, Input]] = frozenset(
 
 
 @dataclass(slots=True)
+class SessionTimer:
+    """What a leg has agreed on (RFC 4028)."""
+
+    interval: int
+    """Seconds."""
+    ours: bool = False
+    """We are the refresher."""
+    least: int = 0
+    """Min-SE of a 422 that the element gave."""
+    late: bool = False
+    """Our refresh is out and has not been answered."""
+
+
+@dataclass(slots=True)
 class Reliable:
     """Reliable provisional responses that we send on a leg (RFC 3262 section 3)."""
 
@@ -192,6 +206,7 @@ class Leg:
     rseqs: dict[str, int] = field(default_factory=dict)
     """On a B leg: the last RSeq of each early dialog, by the other side's tag."""
     prack_owed: PrackOwed | None = None
+    timer: SessionTimer | None = None
     forks: dict[str, Dialog] = field(default_factory=dict)
     """On a B leg that is not answered: its early dialogs, by the other side's tag."""
     forked: bool = False
@@ -362,6 +377,8 @@ class Call:
     """By number: the targets that are being tried now, together."""
     offer: bytes = b""
     """The A leg's offer as those targets get it."""
+    redirected: set[str] = field(default_factory=set)
+    """Request-URIs that redirections have led to, or came from."""
     b_legs: list[Leg] = field(default_factory=list)
     """Every leg that an INVITE was sent on."""
     refusal: tuple[Response, Leg] | None = None

@@ -36,7 +36,7 @@ def _narrowed(allowed: str) -> str:
 _OURS = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "PRACK"})
 """Methods that we serve on a leg whatever its other side allows."""
 
-SUPPORTED = frozenset({"100rel"})
+SUPPORTED = frozenset({"100rel", "timer"})
 """Extensions that a leg of ours speaks, whatever the other leg does."""
 
 PASSED = frozenset({"precondition"})

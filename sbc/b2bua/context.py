@@ -11,7 +11,7 @@ from sbc.b2bua.commands import ApplyFlow, CallId, Command, Decided, RemoveFlow, 
 from sbc.b2bua.deadlines import Deadlines
 from sbc.b2bua.hooks import Hooks, LegView
 from sbc.b2bua.hosts import Border
-from sbc.b2bua.network import Listener, Network, Peer, Settings, Zone
+from sbc.b2bua.network import Listener, Network, Peer, Settings, Zone, own_hosts
 from sbc.media import Exchange as MediaExchange
 from sbc.media import Media
 from sbc.sip import Address, Headers, Hop, Request, Response, Tokens, TransactionId, make_response
@@ -112,18 +112,16 @@ class Places:
         self._own: dict[str, set[str]] = {}
         self._learned: dict[str, tuple[str, ...]] = {}
         said: set[str] = {"anonymous.invalid"}
-        hosts: set[str] = set()
         for zone in network.zones.values():
             for listener in zone.listeners:
                 self._listeners.setdefault((zone.name, listener.transport, ":" in listener.local.host), listener)
                 self._by_local[(zone.name, listener.transport, listener.local)] = listener
             own = {a.host for listener in zone.listeners for a in (listener.local, listener.advertised)}
             self._own[zone.name] = own | _media_hosts(zone)
-            hosts |= own | zone.domains
             if not zone.hidden:
                 said |= own | zone.domains
         self._said = frozenset(said)
-        self.own_hosts = frozenset(hosts)
+        self.own_hosts = own_hosts(network)
         """What a URI says as host when it means us."""
         self._networks = [
             (peer.zone, ipaddress.ip_network(source), peer)

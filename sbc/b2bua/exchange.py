@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sbc.b2bua import crossing, replies, whereabouts
+from sbc.b2bua import crossing, replies, session_timer, whereabouts
 from sbc.b2bua.answers import acknowledge, answer_invite, repeat_ack, session_description
 from sbc.b2bua.call import Call, CallState, Ending, Exchange, ExchangeInput, ExchangeState, Input, Leg, Purpose, Sent
 from sbc.b2bua.capabilities import ALLOW, allow, unreadable_body
@@ -34,10 +34,14 @@ def offer_received(context: Context, call: Call, leg: Leg, request: Request, tra
     whereabouts.follow_target(context, leg, request)
     if request.method == "UPDATE" and not request.body:
         # RFC 3311 5.1: without an offer it refreshes target and session timer, which are matters of this leg alone
-        context.out.append(Respond(call.id, transaction, _own_success(context, leg, request, b"")))
+        refusal = session_timer.too_small(context, leg, request)
+        if refusal is not None:
+            answer(context, call.id, request, transaction, 422, headers=refusal.headers)
+        else:
+            context.out.append(Respond(call.id, transaction, _own_success(context, call, leg, request, b"")))
         return
     other = call.b if leg is call.a else call.a
-    refusal = unreadable_body(request) or _not_now(call, leg, other)
+    refusal = unreadable_body(request) or session_timer.too_small(context, leg, request) or _not_now(call, leg, other)
     if refusal is not None:
         context.decided(call, "call", "exchange", f"{request.method} refused: {refusal.status}", refusal.reason)
         answer(context, call.id, request, transaction, refusal.status, refusal.phrase, refusal.headers)
@@ -74,6 +78,18 @@ def offer_to(context: Context, call: Call, leg: Leg, body: bytes, purpose: str) 
     call.exchange = exchange
     _send(context, call, exchange, leg, body)
     return True
+
+
+def refresh(context: Context, call: Call, leg: Leg) -> bool:
+    """Ask the element of `leg` whether the session still is, without changing it (RFC 4028 section 10). False if
+    another exchange is under way."""
+    if _not_now(call, leg, leg) is not None or not leg.confirmed or call.media is None:
+        return False
+    if allows(leg, "UPDATE"):
+        call.exchange = Exchange("", leg.side, "UPDATE", False, purpose="refresh")
+        _send(context, call, call.exchange, leg, b"")
+        return True
+    return offer_to(context, call, leg, call.media.standing(leg.side), "refresh")
 
 
 def _not_now(call: Call, leg: Leg, other: Leg | None) -> Reject | None:
@@ -119,6 +135,7 @@ def _send(context: Context, call: Call, exchange: Exchange, leg: Leg, body: byte
         crossing.cross_headers(received.headers, headers, border(source, leg))
     else:
         headers.add("Allow", ALLOW)
+    session_timer.ask(context, leg, headers)
     own_agent(context, headers, "User-Agent")
     if body:
         built.body = body
@@ -213,6 +230,7 @@ def _succeed(context: Context, call: Call, exchange: Exchange, response: Respons
     invited = exchange.method == "INVITE"
     target.dialog.refresh_target(response)
     whereabouts.follow_target(context, target, response)
+    session_timer.answered(context, call, target, response)
     body = b""
     try:
         if exchange.request is not None or exchange.offer:
@@ -389,6 +407,8 @@ def _built_back(context: Context, call: Call, exchange: Exchange, received: Resp
         built.headers.add("Contact", leg.contact)
     if received.status < 300 or received.status == 405:  # 21.4.6
         built.headers.add("Allow", allow(received))
+    if 200 <= received.status < 300:
+        session_timer.answer(context, call, leg, exchange.request, built.headers)
     crossing.cross_headers(received.headers, built.headers, border(source, leg))
     own_agent(context, built.headers, "Server")
     if body:
@@ -397,9 +417,10 @@ def _built_back(context: Context, call: Call, exchange: Exchange, received: Resp
     return built
 
 
-def _own_success(context: Context, leg: Leg, request: Request, body: bytes) -> Response:
+def _own_success(context: Context, call: Call, leg: Leg, request: Request, body: bytes) -> Response:
     headers = (("Contact", leg.contact), ("Allow", ALLOW))
     response = make_response(request, 200, headers=headers, body=body)
+    session_timer.answer(context, call, leg, request, response.headers)
     own_agent(context, response.headers, "Server")
     return response
 

@@ -26,12 +26,22 @@ class Mode(Enum):
     ALWAYS = "always"
 
 
+class Redirection(Enum):
+    FOLLOW = "follow"
+    """A 3xx is followed for the caller."""
+    PASS = "pass"
+    """It is passed on, its Contacts made to mean the same users at us."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interworking:
     """What is forced on the legs of a peer, or of a zone's elements that are no peer, whatever they advertise."""
 
     reliable: Mode = Mode.AUTO
     """100rel (RFC 3262). auto: where the element says so; always: asked of it, too; never: not spoken."""
+    redirect: Redirection = Redirection.FOLLOW
+    session_timer: Mode = Mode.AUTO
+    """RFC 4028. auto: with elements that understand it; always: with others, too, and we refresh; never: not spoken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,10 @@ class Settings:
     longest_call: float = 43200.0
     """A call in progress is ended after this time; 0: never."""
     failover_statuses: frozenset[int] = field(default_factory=lambda: frozenset({408, 500, 502, 503, 504}))
+    session_expires: int = 1800
+    """Seconds that a session lasts without refresh, where the element does not say (RFC 4028)."""
+    min_session_expires: int = 90
+    """Seconds that an element may ask for at least; less gets 422."""
     timers: Timers = field(default_factory=Timers)
     final_stats_wait: float = 2.0
     """How long an ended call waits for the last media figures."""
@@ -94,3 +108,13 @@ class Settings:
 class Network:
     zones: dict[str, Zone]
     peers: dict[str, Peer]
+
+
+def own_hosts(network: Network) -> frozenset[str]:
+    """What the host of a Request-URI says when it means us: our addresses in every zone, and what they are called."""
+    hosts: set[str] = set()
+    for zone in network.zones.values():
+        hosts |= zone.domains
+        for listener in zone.listeners:
+            hosts |= {listener.local.host, listener.advertised.host}
+    return frozenset(hosts)

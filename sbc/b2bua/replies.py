@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from sbc.b2bua import crossing, exchange, reliable, teardown
+from sbc.b2bua import crossing, exchange, redirect, reliable, session_timer, teardown
 from sbc.b2bua.answers import acknowledge, answer_invite
 from sbc.b2bua.call import Call, Ending, Leg
 from sbc.b2bua.capabilities import allow, passed
 from sbc.b2bua.commands import CallChanged, Respond
-from sbc.b2bua.context import Context, border, own_agent
+from sbc.b2bua.context import Context, border, own_agent, uri_host
+from sbc.b2bua.network import Redirection
 from sbc.b2bua.targets import answer_sdp, let_all_go
 from sbc.media import MediaError
 from sbc.sip import Headers, Request, Response, make_response
@@ -39,6 +40,8 @@ def a_response(context: Context, call: Call, other: Leg, received: Response, bod
         headers.add("Contact", leg.contact)
         headers.add("Allow", allow(received))
         passed(received, headers)
+    if 200 <= received.status < 300:
+        session_timer.answer(context, call, leg, leg.invite, headers)
     crossing.cross_headers(received.headers, headers, border(other, leg))
     own_agent(context, headers, "Server")
     if body:
@@ -96,9 +99,7 @@ def pass_refusal(context: Context, call: Call, event: object) -> None:
     status = received.status
     cause = f"{status} {received.reason}"
     if status < 400:
-        # its Contacts name elements of the other side, which the caller could not reach
-        context.decided(call, "call", "call", "480 for the caller", f"the target redirected ({status})")
-        refuse_call(context, call, Ending("callee", cause, 480))
+        _pass_redirection(context, call, leg, received, cause)
         return
     response = a_response(context, call, leg, received, b"")
     challenge = _CHALLENGES.get(status)
@@ -112,6 +113,20 @@ def pass_refusal(context: Context, call: Call, event: object) -> None:
     elif status == 503:
         # 16.7 step 6, 21.5.4: one target's pause must not keep the caller's side from sending calls for others
         response.headers.remove("Retry-After")
+    _final(context, call, response, Ending("callee", cause))
+
+
+def _pass_redirection(context: Context, call: Call, leg: Leg, received: Response, cause: str) -> None:
+    """A 3xx that was not followed."""
+    contacts = redirect.passed_contacts(received, uri_host(call.a.listener.advertised.host))
+    if leg.how.redirect is not Redirection.PASS or not contacts:
+        # as they are its Contacts name elements of the other side, which the caller could not reach
+        context.decided(call, "call", "redirect", "480 for the caller", f"the target redirected ({received.status})")
+        refuse_call(context, call, Ending("callee", cause, 480))
+        return
+    response = a_response(context, call, leg, received, b"")
+    for contact in contacts:
+        response.headers.add("Contact", contact)
     _final(context, call, response, Ending("callee", cause))
 
 

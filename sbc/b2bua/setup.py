@@ -5,6 +5,7 @@ RFC 3261 sections 8.2, 12.1 and 13.3: we are the UAS of the A leg.
 
 from __future__ import annotations
 
+from sbc.b2bua import session_timer
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg
 from sbc.b2bua.capabilities import SCHEMES, note, required, unreadable_body, unsupported_extensions
 from sbc.b2bua.commands import Abandon, CallOpened, CallRecord, LegRecord, MessageSeen, Respond
@@ -29,6 +30,7 @@ def open_call(context: Context, request: Request, transaction: TransactionId, pa
     context.out.append(CallOpened(call.record.copy()))
     context.out.append(MessageSeen(call.id, packet))
     refusal = verdict if isinstance(verdict, Reject) else _unserveable(request)
+    refusal = refusal or session_timer.too_small(context, call.a, request)
     if refusal is not None:
         refuse(context, call, "admit", refusal)
         return call

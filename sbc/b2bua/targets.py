@@ -5,7 +5,7 @@ RFC 3261 sections 13.2 (we are the UAC), 16.6 and 16.7 (targets and the choice b
 
 from __future__ import annotations
 
-from sbc.b2bua import crossing, reliable
+from sbc.b2bua import crossing, redirect, reliable, session_timer
 from sbc.b2bua.answers import session_description
 from sbc.b2bua.call import Attempt, Call, CallState, Ending, Input, Leg, Purpose
 from sbc.b2bua.capabilities import allow, note, passed
@@ -203,6 +203,7 @@ def _b_invite(context: Context, call: Call, leg: Leg, target: Target, body: byte
     headers.add("Allow", allow(received))
     if reliable.offered_to(call, leg):
         headers.add("Require" if reliable.required_of(leg) else "Supported", "100rel")
+    session_timer.ask(context, leg, headers)
     passed(received, headers)
     crossing.cross_headers(received.headers, headers, crossing_border)
     own_agent(context, headers, "User-Agent")
@@ -266,6 +267,7 @@ def _answered(context: Context, call: Call, attempt: Attempt, leg: Leg, response
     leg.forks.clear()
     note(leg, response)
     follow_target(context, leg, response)
+    session_timer.answered(context, call, leg, response)
     _speaks(call, attempt, leg)
     let_all_go(context, call, ('SIP;cause=200;text="Call completed elsewhere"',), winner=attempt)
     try:
@@ -280,8 +282,15 @@ def _answered(context: Context, call: Call, attempt: Attempt, leg: Leg, response
 def _refused(context: Context, call: Call, attempt: Attempt, leg: Leg, response: Response) -> None:
     status = response.status
     call.clients.pop(leg.transaction, None)
+    if status == 422 and session_timer.raised(leg, response):
+        _ask_again(context, call, attempt, leg)
+        return
     if call.record.b is not None and call.b is leg:
         call.record.b.status = status
+    if status < 400 and redirect.follow(context, call, attempt, leg, response):
+        attempt.hops.clear()
+        lost(context, call, attempt, f"redirected ({status})")
+        return
     if call.refusal is None or _rank(response) < _rank(call.refusal[0]):
         call.refusal = (response, leg)
     if status >= 600:  # 16.7 step 5: "any outstanding ... branches ... SHOULD be cancelled"
@@ -293,6 +302,22 @@ def _refused(context: Context, call: Call, attempt: Attempt, leg: Leg, response:
         attempt.hops.clear()  # the element spoke for the target: its other addresses would say the same
         call.targets.clear()
     lost(context, call, attempt, f"answered {status}")
+
+
+def _ask_again(context: Context, call: Call, attempt: Attempt, leg: Leg) -> None:
+    """RFC 4028 section 7.3: the same INVITE with the interval that the element wants at least."""
+    invite = leg.invite
+    again = Request("INVITE", invite.uri, invite.headers.copy(), invite.body)
+    again.headers.set("CSeq", f"{invite.cseq.number + 1} INVITE")
+    for name in ("Session-Expires", "Min-SE"):
+        again.headers.remove(name)
+    supported = again.headers.values("Supported")
+    session_timer.ask(context, leg, again.headers)
+    again.headers.set("Supported", ", ".join(dict.fromkeys([*supported, "timer"])))
+    leg.invite = again
+    leg.forks.clear()
+    leg.rseqs.clear()
+    leg.transaction = context.send(call, leg, Purpose.INVITE, again, None, call.a.invite, attempt.number)
 
 
 def _rank(response: Response) -> tuple[int, int]:

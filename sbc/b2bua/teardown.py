@@ -5,7 +5,7 @@ RFC 3261 sections 15 (BYE), 13.3.1.4 (no BYE before the ACK of our 2xx), RFC 332
 
 from __future__ import annotations
 
-from sbc.b2bua import crossing, exchange, reliable
+from sbc.b2bua import crossing, exchange, reliable, session_timer
 from sbc.b2bua.answers import acknowledge
 from sbc.b2bua.call import Call, CallState, Ending, Leg, Purpose, Sent
 from sbc.b2bua.commands import CallEnded, RemoveFlow, SendAck, SendRequest, StreamRecord
@@ -74,6 +74,9 @@ def close(context: Context, call: Call, ending: Ending) -> None:
         context.deadlines.clear(call.id, kind)
     exchange.overtaken(context, call)
     reliable.overtaken(context, call)
+    for leg in (call.a, call.b):
+        if leg is not None:
+            session_timer.stop(context, call, leg)
     _end_relays(context, call)
     call.targets.clear()
     _forget_answered(context, call)

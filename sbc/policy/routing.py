@@ -8,7 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from sbc.b2bua import USER_KINDS, CallView, Network, Peer, Reject, RouteVerdict, Target, Targets, user_without_hosts
+from sbc.b2bua import (
+    USER_KINDS,
+    CallView,
+    Network,
+    Peer,
+    Reject,
+    RouteVerdict,
+    Target,
+    Targets,
+    own_hosts,
+    user_without_hosts,
+)
 from sbc.sip import SipError, Uri, parse_uri
 
 _POLICY = "routing"
@@ -46,7 +57,7 @@ class Routing:
     def __init__(self, settings: RoutingSettings, network: Network) -> None:
         self._network = network
         self._rules = [(rule, pattern(rule.numbers), pattern(rule.domains)) for rule in settings.routes]
-        self._own_hosts = _own_hosts(network)
+        self._own_hosts = own_hosts(network)
 
     def route(self, call: CallView) -> RouteVerdict | None:
         try:
@@ -144,15 +155,6 @@ def _who(call: CallView) -> str:
 
 def _what(uri: Uri) -> str:
     return f"{uri.user}@{uri.host}" if uri.user and uri.host else uri.host or uri.user or uri.scheme
-
-
-def _own_hosts(network: Network) -> frozenset[str]:
-    hosts: set[str] = set()
-    for zone in network.zones.values():
-        hosts |= zone.domains
-        for listener in zone.listeners:
-            hosts |= {listener.local.host, listener.advertised.host}
-    return frozenset(hosts)
 
 
 def pattern(patterns: tuple[str, ...]) -> Callable[[str], bool]:
