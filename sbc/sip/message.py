@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sbc.sip.errors import LocalProtocolError, RemoteProtocolError
 from sbc.sip.grammar import canonical_names, has_stray_control, split_list
 from sbc.sip.header_values import (
-    CSeq,
     NameAddress,
     Via,
     parse_call_id,
@@ -23,7 +22,7 @@ from sbc.sip.uri import Uri, parse_uri
 T = TypeVar("T")
 
 _LISTS = frozenset({"via", "contact", "route", "record-route"})
-"""Of the headers that are read here, those that hold lists: their first element is what `Headers.typed` reads."""
+"""Of the headers that are read here, those that hold lists: their first element is what is read."""
 
 
 class Headers:
@@ -45,7 +44,7 @@ class Headers:
     @classmethod
     def of_lines(cls, keys: list[str], lines: list[str], typed: dict[str, Any]) -> Headers:
         """For this room, where messages are read and made of parts that have been checked: whole lines, the canonical
-        name of each, and what `typed` would give of some of them. All three are taken over, not copied."""
+        name of each, and what the attributes of `Message` say where that is known already. All three are taken over."""
         headers = cls.__new__(cls)
         headers._keys = keys
         headers._lines = lines
@@ -73,19 +72,6 @@ class Headers:
         if key not in self._keys:
             return []
         return [element for value in self.get_all(name) for element in split_list(value)]
-
-    def typed(self, key: str, parse: Callable[[str], T]) -> T | None:
-        """The first value of the header `key` (canonical: long form, lower case) as `parse` reads it, remembered until
-        the header changes; None if there is none. What `parse` raises passes."""
-        cached: T | None = self._typed.get(key)
-        if cached is not None or key not in self._keys:
-            return cached
-        line = self._lines[self._keys.index(key)]
-        value = line[line.index(":") + 1 :].strip(" \t")
-        if "," in value and key in _LISTS:
-            value = (split_list(value) or [""])[0]
-        cached = self._typed[key] = parse(value)
-        return cached
 
     def _has_one(self, key: str) -> bool:
         """Whether the header `key` (canonical) is there on one line, with no comma in it: a single value for sure."""
@@ -119,13 +105,13 @@ class Headers:
 
     def add(self, name: str, value: str) -> None:
         """Append a line."""
-        if not (value.isascii() and value.isprintable()):
+        if not value.isprintable():
             _check_value(name, value)
         key = canonical_names[name]
         self._keys.append(key)
         self._lines.append(f"{name}: {value}")
-        if key in self._typed:
-            del self._typed[key]
+        if self._typed:
+            self._forget(key)
 
     def set(self, name: str, value: str) -> None:
         """Replace all lines of this name by one, in the place of the first; append it if there is none."""
@@ -141,7 +127,7 @@ class Headers:
                 self._lines.insert(first, line)
             else:
                 self._lines[first] = line
-        self._typed.pop(key, None)
+        self._forget(key)
 
     def prepend(self, name: str, value: str) -> None:
         """Add a line before the first of this name; before all lines if there is none."""
@@ -149,7 +135,7 @@ class Headers:
         first = self._keys.index(key) if key in self._keys else 0
         self._keys.insert(first, key)
         self._lines.insert(first, line)
-        self._typed.pop(key, None)
+        self._forget(key)
 
     def replace_first(self, name: str, value: str) -> None:
         """Replace the first element of a comma-separated header, others in its line kept (a Via gets its
@@ -160,7 +146,7 @@ class Headers:
         first = self._keys.index(key)
         others = split_list(_value(self._lines[first]))[1:] if "," in self._lines[first] else []
         self._lines[first] = ", ".join((line, *others))
-        self._typed.pop(key, None)
+        self._forget(key)
 
     def remove(self, name: str) -> None:
         """Take out all lines of this name."""
@@ -169,7 +155,11 @@ class Headers:
             kept = [index for index, line_key in enumerate(self._keys) if line_key != key]
             self._lines = [self._lines[index] for index in kept]
             self._keys = [self._keys[index] for index in kept]
-            self._typed.pop(key, None)
+            self._forget(key)
+
+    def _forget(self, key: str) -> None:
+        """The header `key` (canonical) is not what it was."""
+        self._typed.pop(_ATTRIBUTES.get(key, key), None)
 
     def copy(self) -> Headers:
         return Headers.of_lines(self._keys.copy(), self._lines.copy(), self._typed.copy())
@@ -203,11 +193,9 @@ def check_encodable(text: str) -> None:
 
 def _check_start_line(text: str) -> None:
     """Raises LocalProtocolError for what would end the line, or cannot be encoded."""
-    if text.isascii():
-        if text.isprintable():
-            return
-    else:
-        check_encodable(text)
+    if text.isprintable():
+        return
+    check_encodable(text)
     if "\r" in text or "\n" in text or "\0" in text:
         raise LocalProtocolError("control character in the start line")
 
@@ -215,80 +203,80 @@ def _check_start_line(text: str) -> None:
 CRLF = "\r\n"
 
 
+class _Required(Generic[T]):
+    """An attribute of messages: the first value of one header, understood when it is first asked for.
+
+    It is kept in the message's `__dict__`, which is the `_typed` of its headers: until the header changes it is from
+    then on an attribute like any other, and costs no call. (A message's values are looked at dozens of times.)
+    """
+
+    __slots__ = ("_key", "_name", "_parse")
+
+    def __init__(self, key: str, parse: Callable[[str], T]) -> None:
+        self._key = key
+        self._parse = parse
+        self._name = key
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = _ATTRIBUTES[self._key] = name
+
+    def __get__(self, message: Message, owner: type) -> T:
+        headers = message.headers
+        key = self._key
+        if key not in headers._keys:
+            raise message._attributed(RemoteProtocolError(400, "missing"), key)
+        value = headers._lines[headers._keys.index(key)].partition(":")[2].strip(" \t")
+        if "," in value and key in _LISTS:
+            value = (split_list(value) or [""])[0]
+        try:
+            read = headers._typed[self._name] = self._parse(value)
+        except RemoteProtocolError as fault:
+            raise message._attributed(fault, key) from None
+        return read
+
+
+class _Optional(_Required[T | None]):
+    """None where there is no such header."""
+
+    __slots__ = ()
+
+    def __get__(self, message: Message, owner: type) -> T | None:
+        headers = message.headers
+        if self._key not in headers._keys:
+            headers._typed[self._name] = None
+            return None
+        return super().__get__(message, owner)
+
+
+_ATTRIBUTES: dict[str, str] = {}
+"""Names of the attributes by those of the headers (canonical)."""
+
+
 class Message:
     """What requests and responses have in common. Made from headers and body; `raw` is the message as received, or
     b""."""
 
-    __slots__ = ("body", "headers", "raw")
+    __slots__ = ("__dict__", "body", "headers", "raw")
 
     def __init__(self, headers: Headers, body: bytes, raw: bytes) -> None:
         self.headers = headers
         self.body = body
         self.raw = raw
+        self.__dict__ = headers._typed  # where `_Required` and `_Optional` keep what they have read
 
     # Each raises RemoteProtocolError(400) for a header that is malformed, or missing where None is not an answer.
 
-    @property
-    def via(self) -> Via:
-        """The topmost."""
-        known: Via | None = self.headers._typed.get("via")  # read before, as a rule
-        return known or self._required("via", parse_via)
-
-    @property
-    def from_(self) -> NameAddress:
-        known: NameAddress | None = self.headers._typed.get("from")  # read before, as a rule
-        return known or self._required("from", parse_name_address)
-
-    @property
-    def to(self) -> NameAddress:
-        known: NameAddress | None = self.headers._typed.get("to")  # read before, as a rule
-        return known or self._required("to", parse_name_address)
-
-    @property
-    def call_id(self) -> str:
-        known: str | None = self.headers._typed.get("call-id")  # read before, as a rule
-        return known or self._required("call-id", parse_call_id)
-
-    @property
-    def cseq(self) -> CSeq:
-        known: CSeq | None = self.headers._typed.get("cseq")  # read before, as a rule
-        return known or self._required("cseq", parse_cseq)
-
-    @property
-    def contact(self) -> NameAddress | None:
-        """The first; `display_name` "" and `uri_text` "*" for the Contact of 10.2.2."""
-        known: NameAddress | None = self.headers._typed.get("contact")  # read before, as a rule
-        return known or self._optional("contact", parse_name_address)
-
-    @property
-    def max_forwards(self) -> int | None:
-        return self._optional("max-forwards", parse_max_forwards)
-
-    @property
-    def content_type(self) -> str | None:
-        """type/subtype in lower case, without parameters."""
-        parsed = self._optional("content-type", parse_media_type)
-        return None if parsed is None else parsed[0]
-
-    def _optional(self, key: str, parse: Callable[[str], T]) -> T | None:
-        try:
-            return self.headers.typed(key, parse)
-        except RemoteProtocolError as fault:
-            raise self._attributed(fault, key) from None
-
-    def _required(self, key: str, parse: Callable[[str], T]) -> T:
-        headers = self.headers
-        if key not in headers._keys:
-            raise self._attributed(RemoteProtocolError(400, "missing"), key)
-        line = headers._lines[headers._keys.index(key)]  # as in `Headers.typed`, whose price counts here
-        value = line[line.index(":") + 1 :].strip(" \t")
-        if "," in value and key in _LISTS:
-            value = (split_list(value) or [""])[0]
-        try:
-            read = headers._typed[key] = parse(value)
-        except RemoteProtocolError as fault:
-            raise self._attributed(fault, key) from None
-        return read
+    via = _Required("via", parse_via)
+    """The topmost."""
+    from_ = _Required("from", parse_name_address)
+    to = _Required("to", parse_name_address)
+    call_id = _Required("call-id", parse_call_id)
+    cseq = _Required("cseq", parse_cseq)
+    contact = _Optional("contact", parse_name_address)
+    """The first; `display_name` "" and `uri_text` "*" for the Contact of 10.2.2."""
+    max_forwards = _Optional("max-forwards", parse_max_forwards)
+    content_type = _Optional("content-type", lambda value: parse_media_type(value)[0])
+    """type/subtype in lower case, without parameters."""
 
     def _attributed(self, fault: RemoteProtocolError, key: str) -> RemoteProtocolError:
         """`fault`, told with the header's name, and with the request that it can be answered to."""
@@ -325,6 +313,7 @@ class Request(Message):
         self.headers = headers
         self.body = body
         self.raw = raw
+        self.__dict__ = headers._typed
 
     @property
     def request_uri(self) -> Uri:
@@ -340,16 +329,14 @@ class Request(Message):
 
         The parser leaves these to whoever asks, since most messages repeat what has been seen before.
         """
-        _ = (self.via, self.from_, self.to, self.call_id, self.cseq, self.max_forwards, self.content_type)
+        _ = (self.via, self.from_, self.to, self.call_id, self.cseq)
+        _ = (self.contact, self.max_forwards, self.content_type)
         headers = self.headers
         for key, parse in _CHECKED_LISTS:
-            if key not in headers._keys:
-                continue
-            self._optional(key, parse)
-            if headers._has_one(key):
+            if key not in headers._keys or (key in _ATTRIBUTES and headers._has_one(key)):
                 continue
             try:
-                for value in headers.values(key):
+                for value in headers.values(key) or ("",):
                     parse(value)
             except RemoteProtocolError as fault:
                 raise self._attributed(fault, key) from None
@@ -391,6 +378,7 @@ class Response(Message):
         self.headers = headers
         self.body = body
         self.raw = raw
+        self.__dict__ = headers._typed
 
     def to_bytes(self) -> bytes:
         """The response as it goes on the wire. Raises LocalProtocolError if the status line cannot be written."""
@@ -403,7 +391,8 @@ class Response(Message):
         return f"Response({self.status!r}, {self.reason!r}, {self.headers!r}, {self.body!r})"
 
 
-_COPIED = frozenset({"via", "from", "to", "call-id", "cseq"})
+_COPIED = ("from", "to", "call-id", "cseq")
+"""Besides Via."""
 
 
 def make_response(
@@ -419,16 +408,14 @@ def make_response(
     `to_tag` is added to a To that has no tag. Serves faulty requests too: what they lack, the response lacks, and of
     what they repeat it has the first.
     """
-    keys: list[str] = []
-    lines: list[str] = []
-    for key, line in zip(request.headers._keys, request.headers._lines, strict=True):
-        if key in _COPIED:
+    received = request.headers
+    lines = [line for key, line in zip(received._keys, received._lines, strict=True) if key == "via"]
+    keys = ["via"] * len(lines)
+    for key in _COPIED if status != 100 else (*_COPIED, "timestamp"):
+        if key in received._keys:
+            line = received._lines[received._keys.index(key)]
             if key == "to" and to_tag is not None and not _has_tag(request):
                 line = f"{line};tag={to_tag}"
-            if key not in keys or key == "via":
-                keys.append(key)
-                lines.append(line)
-        elif status == 100 and key == "timestamp":
             keys.append(key)
             lines.append(line)
     built = Headers.of_lines(keys, lines, {})
