@@ -10,7 +10,7 @@ from sbc.media import Flow, FlowEvent, FlowId, PlaneLost, PortsReady, StatsRepor
 class MemoryPlane:
     """A `DataPlane` whose events come at once, in the call that causes them; `emit` makes the others happen."""
 
-    treatments: frozenset[str] = frozenset()
+    treatments: frozenset[str] = frozenset({"payload-map", "dtmf"})
 
     def __init__(self, ranges: Mapping[str, tuple[int, int]]) -> None:
         """`ranges`: for each host the lowest and the highest port, both included."""
@@ -20,6 +20,8 @@ class MemoryPlane:
         """What is applied now."""
         self.applied: list[Flow] = []
         """Every `apply`, in order."""
+        self.digits: list[tuple[FlowId, str, str, int]] = []
+        """Every `send_dtmf` that a flow could take, in order."""
 
     def subscribe(self, listener: Callable[[FlowEvent], None]) -> None:
         self._listeners.append(listener)
@@ -38,6 +40,12 @@ class MemoryPlane:
     def remove(self, flow_id: FlowId) -> None:
         if self.flows.pop(flow_id, None) is not None:
             self.emit(StatsReport(flow_id, StreamStats(), StreamStats(), True))
+
+    def send_dtmf(self, flow_id: FlowId, side: str, digit: str, duration: int) -> None:
+        flow = self.flows.get(flow_id)
+        events = None if flow is None else flow.events_a if side == "a" else flow.events_b
+        if events is not None and events.sent is not None:
+            self.digits.append((flow_id, side, digit, duration))
 
     def lose(self, reason: str) -> None:
         """Forget everything, as a plane does whose process dies."""

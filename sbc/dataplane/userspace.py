@@ -28,8 +28,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 import sbc
-from sbc.dataplane.wire import MAX_LINE, encode_apply, encode_bind, encode_remove
+from sbc.dataplane.wire import MAX_LINE, encode_apply, encode_bind, encode_digit, encode_remove
 from sbc.media import (
+    DtmfReceived,
     Flow,
     FlowEvent,
     FlowId,
@@ -72,7 +73,7 @@ class PortRange(NamedTuple):
 class UserspacePlane:
     """A `DataPlane` in a worker process of its own."""
 
-    treatments: frozenset[str] = frozenset()
+    treatments: frozenset[str] = frozenset({"payload-map", "dtmf"})
 
     def __init__(self, reactor: Any, *ranges: PortRange, directory: str | None = None, linger: float = 10.0) -> None:
         """`directory` is where the control socket goes: it is made, for our user alone, and must be no one else's;
@@ -129,6 +130,10 @@ class UserspacePlane:
         self._to_remove.append(flow_id)
         if self._remove_timer is None:
             self._remove_timer = self._reactor.callLater(REMOVE_DELAY, self._removals_due)
+
+    def send_dtmf(self, flow_id: FlowId, side: str, digit: str, duration: int) -> None:
+        if self._control is not None and flow_id in self._flows:  # without a worker nobody would hear it in time
+            self._control.send(encode_digit(flow_id, side, digit, duration))
 
     @property
     def flow_count(self) -> int:
@@ -303,6 +308,7 @@ _EVENTS: dict[str, Callable[..., FlowEvent | str]] = {
     "l": lambda flow_id, side, source: Latched(flow_id, side, Address(*source)),
     "m": lambda flow_id, side, source, count: SourceMismatch(flow_id, side, Address(*source), count),
     "q": Silent,
+    "k": DtmfReceived,
     "s": lambda flow_id, a, b, final: StatsReport(flow_id, _stats(a), _stats(b), final),
     "e": str,
 }

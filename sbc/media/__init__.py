@@ -1,14 +1,26 @@
 """Control of media without I/O: session descriptions in, rewritten descriptions and flows out."""
 
-from sbc.media.facts import Exchange, MediaAddress, MediaError, MediaSettings, SideFacts, StreamFacts
+from sbc.media.facts import (
+    Dtmf,
+    Exchange,
+    MediaAddress,
+    MediaError,
+    MediaProfile,
+    MediaSettings,
+    SideFacts,
+    StreamFacts,
+)
 from sbc.media.flow import (
     DataPlane,
+    DtmfReceived,
     Flow,
     FlowEvent,
+    FlowEvents,
     FlowId,
     FlowSide,
     Latched,
     Latching,
+    PayloadMap,
     PlaneLost,
     PortsReady,
     Silent,
@@ -22,9 +34,12 @@ from sbc.media.session import MediaSession
 
 __all__ = [
     "DataPlane",
+    "Dtmf",
+    "DtmfReceived",
     "Exchange",
     "Flow",
     "FlowEvent",
+    "FlowEvents",
     "FlowId",
     "FlowSide",
     "Latched",
@@ -32,8 +47,10 @@ __all__ = [
     "Media",
     "MediaAddress",
     "MediaError",
+    "MediaProfile",
     "MediaSession",
     "MediaSettings",
+    "PayloadMap",
     "PlaneLost",
     "PortPool",
     "PortsReady",

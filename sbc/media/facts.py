@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import NamedTuple
 
 from sbc.media.flow import Flow, FlowId, Latching
@@ -18,6 +19,31 @@ class MediaAddress(NamedTuple):
     """IP address that SDP says: another one behind a 1:1 NAT."""
 
 
+class MediaProfile(NamedTuple):
+    """Which RTP formats a side may speak. Patterns are names as in a=rtpmap, in any case, with * and ?: "PCMU",
+    "opus/48000", "G72*"; with the media type before them they mean only that: "video/*". A static payload type needs no
+    rtpmap to be known. Streams that are not RTP (T.38, BFCP) are not asked."""
+
+    allow: tuple[str, ...] = ()
+    """Nothing else passes, in either direction; empty: everything."""
+    deny: tuple[str, ...] = ()
+    """These do not pass, in either direction."""
+    order: tuple[str, ...] = ()
+    """These come first, in this order, in what the side is sent; the others follow as they came."""
+    offer: tuple[str, ...] = ("PCMU", "PCMA", "telephone-event")
+    """Names of the formats that it is offered when the other side has made no offer."""
+
+
+class Dtmf(Enum):
+    """What becomes of the telephone-events (RFC 4733) that a side sends."""
+
+    PASS = "pass"
+    REPORT = "report"
+    """They pass, and each one is told."""
+    END = "end"
+    """They end here: told, not passed. The side speaks them with us whatever the other one does."""
+
+
 class SideFacts(NamedTuple):
     """One side of a call, as far as media care."""
 
@@ -30,6 +56,7 @@ class SideFacts(NamedTuple):
     """Nothing that names this side may reach the other one (RFC 5853 section 3.1)."""
     prefer_v6: bool = False
     """Which family an offer to this side names while nothing is known of it and it has both."""
+    profile: MediaProfile = MediaProfile()
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,23 @@ class FlowSide(NamedTuple):
     other side is not hidden and its source descriptions pass as they are."""
 
 
+PayloadMap = tuple[tuple[int, int], ...]
+"""RTP payload numbers to be changed: (as it comes, as it goes on)."""
+
+
+class FlowEvents(NamedTuple):
+    """The telephone-events (RFC 4733) of one side of a flow, and what becomes of them."""
+
+    heard: tuple[tuple[int, int], ...] = ()
+    """(payload number, clock rate in Hz) of events in what comes from this side."""
+    sent: tuple[int, int] | None = None
+    """The same of events that we send to this side; None: it takes none."""
+    report: bool = False
+    """Each event that comes from this side is told as `DtmfReceived`, once."""
+    swallow: bool = False
+    """Events from this side do not go on to the other one; its other packets follow each other without a gap."""
+
+
 class Flow(NamedTuple):
     """One stream relayed between side a (of the A leg) and side b (of the B leg)."""
 
@@ -68,7 +85,13 @@ class Flow(NamedTuple):
     latched_b: Address | None = None
     """Sources known already (a flow handed over to another plane or process); None: to be learned."""
     treatments: frozenset[str] = frozenset()
-    """What must be done to packets beyond forwarding; a plane must offer all of them."""
+    """What must be done to packets beyond forwarding; a plane must offer all of them: "payload-map", "dtmf"."""
+    map_a: PayloadMap = ()
+    """Payload numbers of packets that come from side a, where side b knows the format by another one."""
+    map_b: PayloadMap = ()
+    events_a: FlowEvents = FlowEvents()
+    """With "dtmf"; without it digits can neither be reported nor sent."""
+    events_b: FlowEvents = FlowEvents()
 
 
 class StreamStats(NamedTuple):
@@ -115,6 +138,18 @@ class Silent(NamedTuple):
     flow_id: FlowId
 
 
+class DtmfReceived(NamedTuple):
+    """A telephone-event of `side` has ended (RFC 4733). Told once, however often its end was sent, or when its packets
+    cease."""
+
+    flow_id: FlowId
+    side: str
+    digit: str
+    """0 to 9, *, #, A to D, or "!" for a flash."""
+    duration: int
+    """Milliseconds."""
+
+
 class StatsReport(NamedTuple):
     """`final` reports follow a `remove`, exactly one for each flow removed."""
 
@@ -131,7 +166,7 @@ class PlaneLost(NamedTuple):
     reason: str
 
 
-FlowEvent = PortsReady | Latched | SourceMismatch | Silent | StatsReport | PlaneLost
+FlowEvent = PortsReady | Latched | SourceMismatch | Silent | DtmfReceived | StatsReport | PlaneLost
 
 
 class DataPlane(Protocol):
@@ -149,5 +184,10 @@ class DataPlane(Protocol):
     def remove(self, flow_id: FlowId) -> None:
         """Stop relaying; a final `StatsReport` follows. Its ports stay bound and drop what arrives (they drain) until a
         flow uses them again."""
+
+    def send_dtmf(self, flow_id: FlowId, side: str, digit: str, duration: int) -> None:
+        """Send a telephone-event to `side`, `duration` milliseconds long, after those that are on their way to it. The
+        relayed stream makes room for it. Nothing happens for a flow without treatment "dtmf", for a side that takes no
+        events, or for what is no digit."""
 
     def subscribe(self, listener: Callable[[FlowEvent], None]) -> None: ...
