@@ -58,10 +58,10 @@ class Zone:
     """Requests of elements that are no configured peer are served as well."""
     latching: Latching = Latching.SIGNALLING
     """For elements that are no configured peer."""
-    how: Interworking = Interworking()
-    """For elements that are no configured peer."""
     domains: frozenset[str] = frozenset()
     """Lower-case hosts of a Request-URI that mean this SBC itself, beyond its own addresses."""
+    how: Interworking = Interworking()
+    """For elements that are no configured peer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,9 @@ class Peer:
     transports: tuple[str, ...] = ("UDP",)
     """In order of preference. With UDP first and TCP too, requests over the path's safe size go over TCP (18.1.1)."""
     latching: Latching = Latching.SIGNALLING
-    how: Interworking = Interworking()
     sources: tuple[str, ...] = ()
     """Further IP addresses or networks (CIDR) that requests of this peer come from."""
+    how: Interworking = Interworking()
 
 
 @dataclass(frozen=True, slots=True)
