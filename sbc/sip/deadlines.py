@@ -60,6 +60,8 @@ class Deadlines:
         heap = self._heap
         while heap:
             when, _, transaction = heap[0]
+            if transaction.armed == when and (transaction.ends_at <= when or transaction.resend_at <= when):
+                return when
             if transaction.armed != when:
                 heappop(heap)
                 self._dead -= 1
@@ -67,8 +69,6 @@ class Deadlines:
             due = transaction.resend_at
             if transaction.ends_at < due:
                 due = transaction.ends_at
-            if due <= when:
-                return when
             transaction.armed = due
             if due == inf:
                 heappop(heap)

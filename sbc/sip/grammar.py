@@ -183,9 +183,9 @@ def port_of(digits: str | None) -> int | None:
     if digits is None:
         return None
     port = int(digits) if len(digits) <= 5 else 0
-    if not 0 < port < 65536:
-        raise ValueError("port out of range")
-    return port
+    if 0 < port < 65536:
+        return port
+    raise ValueError("port out of range")
 
 
 def bracketed(host: str) -> str:

@@ -391,10 +391,6 @@ class Response(Message):
         return f"Response({self.status!r}, {self.reason!r}, {self.headers!r}, {self.body!r})"
 
 
-_COPIED = ("from", "to", "call-id", "cseq")
-"""Besides Via."""
-
-
 def make_response(
     request: Request,
     status: int,
@@ -408,20 +404,33 @@ def make_response(
     `to_tag` is added to a To that has no tag. Serves faulty requests too: what they lack, the response lacks, and of
     what they repeat it has the first.
     """
-    received = request.headers
-    lines = [line for key, line in zip(received._keys, received._lines, strict=True) if key == "via"]
-    keys = ["via"] * len(lines)
-    for key in _COPIED if status != 100 else (*_COPIED, "timestamp"):
-        if key in received._keys:
-            line = received._lines[received._keys.index(key)]
-            if key == "to" and to_tag is not None and not _has_tag(request):
-                line = f"{line};tag={to_tag}"
-            keys.append(key)
-            lines.append(line)
+    keys, lines = _copied(request.headers, "timestamp" if status == 100 else "")
+    if to_tag is not None and "to" in keys and not _has_tag(request):
+        at = keys.index("to")
+        lines[at] = f"{lines[at]};tag={to_tag}"
     built = Headers.of_lines(keys, lines, {})
     for name, value in headers:
         built.add(name, value)
     return Response(status, REASONS.get(status, "Unknown") if reason is None else reason, built, body)
+
+
+_COPIED = ("via", "from", "to", "call-id", "cseq")
+
+
+def _copied(received: Headers, besides: str) -> tuple[list[str], list[str]]:
+    """The names and the lines of a request that its response repeats; `besides` is one more, or ""."""
+    keys, lines = received._keys, received._lines
+    if keys.count("via") == 1 and besides not in keys:
+        at = keys.index
+        try:
+            first = [lines[at("via")], lines[at("from")], lines[at("to")], lines[at("call-id")], lines[at("cseq")]]
+        except ValueError:  # a faulty request
+            pass
+        else:
+            return [*_COPIED], first
+    copied = [index for index, key in enumerate(keys) if key == "via"]
+    copied += [keys.index(key) for key in (*_COPIED[1:], besides) if key in keys]
+    return [keys[index] for index in copied], [lines[index] for index in copied]
 
 
 def _has_tag(request: Request) -> bool:

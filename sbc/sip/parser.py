@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from sbc.sip.errors import LocalProtocolError, RemoteProtocolError
-from sbc.sip.grammar import canonical_names, has_stray_control, is_digits, is_token
+from sbc.sip.grammar import canonical_names, has_stray_control, is_token
 from sbc.sip.header_values import CSeq, parse_cseq
 from sbc.sip.message import Headers, Request, Response, written_name
 from sbc.sip.uri import parse_uri
@@ -179,10 +179,10 @@ def _keys(lines: list[str]) -> list[str]:
 
 def _body(data: bytes, start: int, headers: Headers, limits: Limits) -> bytes:
     written = headers.get("content-length")
-    if written is None:
-        return data[start:]
     if written == "0":
         return b""
+    if written is None:
+        return data[start:]
     end = start + _content_length(written, limits)
     if end > len(data):
         raise RemoteProtocolError(400, "Content-Length larger than the body")
@@ -190,7 +190,7 @@ def _body(data: bytes, start: int, headers: Headers, limits: Limits) -> bytes:
 
 
 def _content_length(written: str, limits: Limits) -> int:
-    if not is_digits(written):
+    if not (written.isdigit() and written.isascii()):
         raise RemoteProtocolError(400, "malformed Content-Length")
     if len(written) > 9:
         written = written.lstrip("0")[:10] or "0"

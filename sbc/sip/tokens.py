@@ -20,15 +20,14 @@ class Tokens:
     this process, put in front so that what comes back can be brought to whom it belongs; it must be a token.
     """
 
-    __slots__ = ("_digits", "_entropy", "_node", "_position")
+    __slots__ = ("_entropy", "_node", "_ready")
 
     def __init__(self, entropy: Callable[[int], bytes], node: str = "") -> None:
         if node and not is_token(node):
             raise ValueError("node is not a token")
         self._entropy = entropy
         self._node = node
-        self._digits = ""
-        self._position = 0
+        self._ready: list[str] = []
 
     def call_id(self) -> str:
         return self._next()
@@ -48,9 +47,7 @@ class Tokens:
         return int(self._next()[-8:], 16) % below
 
     def _next(self) -> str:
-        start = self._position
-        if start == len(self._digits):
-            self._digits = self._entropy(_BLOCK).hex()
-            start = 0
-        self._position = end = start + _LENGTH
-        return self._node + self._digits[start:end]
+        if not self._ready:
+            digits = self._entropy(_BLOCK).hex()
+            self._ready = [self._node + digits[start : start + _LENGTH] for start in range(0, len(digits), _LENGTH)]
+        return self._ready.pop()
