@@ -19,13 +19,21 @@ Datagram = tuple[float, Address, Address, bytes]
 
 def leaks(sent: Iterable[Datagram], outside: tuple[Address, ...], inside: Address) -> list[str]:
     """Private tokens found in what the SBC sent from its sockets `outside`: addresses, names, Call-IDs, tags and
-    branches of the other side. `sent` is every datagram of the world."""
-    public: list[bytes] = []
-    tokens: set[bytes] = set(FIXED)
-    for _, source, target, data in sent:
-        if source in outside:
-            public.append(data)
+    branches of the other side. `sent` is every datagram of the world. What the public side has said, or was told,
+    before the private side is no secret of the latter."""
+    public: list[tuple[int, bool, bytes]] = []
+    learned: dict[bytes, int] = dict.fromkeys(map(bytes.lower, FIXED), -1)
+    """When the private side said it first."""
+    for number, (_, source, target, data) in enumerate(sent):
+        if source in outside or target in outside:
+            public.append((number, source in outside, data.lower()))
         elif source == inside or target == inside:
-            tokens.update(group for match in _NAMED.findall(data) for group in match if group)
-    blob = b"\n".join(public).lower()
-    return sorted(token.decode("latin-1") for token in tokens if token.lower() in blob)
+            for match in _NAMED.findall(data.lower()):
+                for token in filter(None, match):
+                    learned.setdefault(token, number)
+    blob = b"\n".join(data for _, ours, data in public if ours)
+    return sorted(
+        token.decode("latin-1")
+        for token, when in learned.items()
+        if token in blob and not any(number < when and token in data for number, _, data in public)
+    )

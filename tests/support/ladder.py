@@ -18,6 +18,7 @@ of its own lets time pass.
   `ladder.bodies`; a message without such a word has no body. A method word behind a status (`200 BYE`) says which
   request is answered, else INVITE; a word with a colon is the Request-URI; `tag=x` is the To tag of a response;
   `again` sends the last message once more, octet by octet.
+- A line that begins with `|` goes on with the one before it.
 - `| Name: value` sets a header field in what a party sends, `| +Name: value` adds one, `| -Name` takes it out.
 - In what the SBC sends, `| Name: pattern` must match, with `*` for anything and `$name` for a text that is bound where
   it stands first and must be the same afterwards (`ladder["name"]` tells it); `| -Name` must not be there.
@@ -38,7 +39,33 @@ from tests.support.phone import sdp
 from tests.support.world import CALLER, INSIDE, OUTSIDE, OUTSIDE6, PBX, PBX2, Edge, Events, Weather, Wires, written
 
 Message = Request | Response
+
+RINGING = """
+    caller -> INVITE sdp
+    caller <- 100
+    callee <- INVITE sdp
+    callee -> 180
+    caller <- 180
+"""
+ANSWERED = """
+    caller -> INVITE sdp
+    caller <- 100
+    callee <- INVITE sdp
+    callee -> 200 sdp
+    callee <- ACK
+    caller <- 200 sdp
+    caller -> ACK
+"""
+HUNG_UP = """
+    caller -> BYE
+    caller <- 200 BYE
+    callee <- BYE
+    callee -> 200 BYE
+    0.1 s
+"""
+"""How ladders begin and end."""
 _LINE = re.compile(r"(\w+) (->|<-) (.*)")
+_CONTINUED = re.compile(r"\n\s*\| ")
 _TIME = re.compile(r"([\d.]+) s")
 _METHODS = frozenset(
     ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "MESSAGE", "PRACK", "REGISTER", "NONSENSE")
@@ -240,8 +267,11 @@ class Ladder:
 
     # -- playing -------------------------------------------------------------------------------------------------------
 
-    def play(self, text: str) -> None:
-        for line in filter(None, (line.partition("  #")[0].strip() for line in text.splitlines())):
+    def play(self, *texts: str) -> None:
+        self.wait(0.0)
+        for line in filter(
+            None, (line.partition("  #")[0].strip() for line in _CONTINUED.sub(" | ", "\n".join(texts)).splitlines())
+        ):
             if time := _TIME.fullmatch(line):
                 self.wait(float(time[1]))
                 self.shown.append(line)
