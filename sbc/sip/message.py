@@ -58,27 +58,28 @@ class Headers:
         key = canonical_names[name]
         if key not in self._keys:
             return None
-        line = self._lines[self._keys.index(key)]
-        return line[line.index(":") + 1 :].strip(" \t")
+        return self._lines[self._keys.index(key)].partition(":")[2].strip(" \t")
 
     def get_all(self, name: str) -> list[str]:
         """The value of each line of this name."""
         key = canonical_names[name]
+        count = self._keys.count(key)
+        if count == 1:
+            return [_value(self._lines[self._keys.index(key)])]
+        if not count:
+            return []
         return [_value(line) for line_key, line in zip(self._keys, self._lines, strict=True) if line_key == key]
 
     def values(self, name: str) -> list[str]:
         """The elements of a comma-separated header over all its lines (7.3.1)."""
-        key = canonical_names[name]
-        if key not in self._keys:
-            return []
         return [element for value in self.get_all(name) for element in split_list(value)]
 
     def _has_one(self, key: str) -> bool:
         """Whether the header `key` (canonical) is there on one line, with no comma in it: a single value for sure."""
         return self._keys.count(key) == 1 and "," not in self._lines[self._keys.index(key)]
 
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and canonical_names[name] in self._keys
+    def __contains__(self, name: str) -> bool:
+        return canonical_names[name] in self._keys
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         for line in self._lines:
@@ -166,7 +167,7 @@ class Headers:
 
 
 def _value(line: str) -> str:
-    return line[line.index(":") + 1 :].strip(" \t")
+    return line.partition(":")[2].strip(" \t")
 
 
 def _made(name: str, value: str) -> tuple[str, str]:
