@@ -12,7 +12,7 @@ from sbc.b2bua.hooks import CallView, Drop, Reject
 from sbc.sip import Packet, Request, TransactionId
 
 _NO_CALL = ""
-_IN_DIALOGS = frozenset({"BYE", "INFO", "UPDATE"})
+_IN_DIALOGS = frozenset({"BYE", "INFO", "PRACK", "UPDATE"})
 _ALLOW = ", ".join(method for method in capabilities.ALLOWED if method != "MESSAGE")
 """What is understood of somebody who is in no call: a MESSAGE crosses in a call only."""
 
