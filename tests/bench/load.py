@@ -18,7 +18,7 @@ from tests.support.lab import PRIVATE, PUBLIC, Lab
 from tests.support.sipp import Sipp
 
 HERE = Path(__file__).parent
-KIB = 1024
+KIB, MIB = 1 << 10, 1 << 20
 CONFIG = "[media]\nsilence = 0\n" + PLAIN
 LINGER = 35
 """Seconds after which nothing waits for retransmissions any more (64 * T1 = 32 s)."""
@@ -43,27 +43,29 @@ class Load:
 
 
 def in_a_row(load: Load, calls: int, rate: int) -> None:
-    """Many calls, a given number a second; what is left of them."""
+    """Many calls, a given number a second; what they cost, and what is left of them."""
     callee = load.callee()
-    warm = load.place(500, 100)
-    warm.wait()
-    time.sleep(LINGER)
-    before, cpu, begun = load.edge.memory(), load.edge.cpu(), time.monotonic()
+    load.place(500, 100).wait()
+    cpu, begun = load.edge.cpu(), time.monotonic()
     caller = load.place(calls, rate)
-    ended = caller.ended()
+    memory = []
+    while caller.runs():
+        time.sleep(10)
+        memory.append(load.edge.memory())
     took, spent = time.monotonic() - begun, load.edge.cpu() - cpu
     good, bad = caller.count("Successful call"), caller.count("Failed call")
-    print(f"{calls} calls at {rate} calls/s in {took:.0f} s: {good} good, {bad} failed (SIPp ended with {ended})")
+    print(f"{calls} calls at {rate} calls/s: {good} good, {bad} failed")
     print(f"CPU: {spent / calls * 1000:.3f} ms a call, {spent / took * 100:.0f} % of one core")
     time.sleep(LINGER)
-    after = load.edge.memory()
-    print(f"memory at rest: {before // KIB} KiB after 500 calls, {after // KIB} KiB after {calls} more")
+    memory.append(load.edge.memory())
+    print("memory every ten seconds, then at rest: " + " ".join(f"{each / MIB:.1f}" for each in memory) + " MiB")
     callee.stop()
 
 
 def at_once(load: Load, calls: int) -> None:
     """Many calls in progress at the same time; the memory that each one takes."""
     callee = load.callee()
+    load.place(20, 10).wait()
     before = load.edge.memory()
     caller = load.place(calls, 100, "uac_stays")
     time.sleep(calls / 100 + LINGER)
@@ -79,12 +81,15 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=20_000, help="calls in a row")
     parser.add_argument("--standing", type=int, default=1000, help="calls in progress at once")
     wanted = parser.parse_args()
-    with Lab() as lab:
-        load = Load(lab)
-        in_a_row(load, wanted.calls, wanted.rate)
-        at_once(load, wanted.standing)
-        load.edge.stop()
-        print("tables at the end: " + ", ".join(f"{name} {size}" for name, size in load.edge.table_sizes().items()))
+    for measure in (
+        lambda load: at_once(load, wanted.standing),
+        lambda load: in_a_row(load, wanted.calls, wanted.rate),
+    ):
+        with Lab() as lab:
+            load = Load(lab)
+            measure(load)
+            load.edge.stop()
+            print("in use: " + ", ".join(f"{name} {size}" for name, size in load.edge.table_sizes().items()))
 
 
 if __name__ == "__main__":

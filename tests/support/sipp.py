@@ -94,9 +94,8 @@ class Sipp:
             code = -1
         assert code == 0, f"SIPp {self.scenario}: {_MEANING.get(code, code)}\n{self.trouble()}"
 
-    def ended(self) -> int:
-        """Wait for the end of its calls, however they went; SIPp's exit code."""
-        return self._process.wait(self._timeout + 5)
+    def runs(self) -> bool:
+        return self._process.poll() is None
 
     def count(self, label: str) -> int:
         """A figure of the closing screen: "Successful call", "Failed call", "Retransmissions" ..."""
