@@ -136,10 +136,11 @@ class Driver:
     ) -> None:
         self._stack = stack
         self._session = session
-        self._transports = transports
+        self._write = transports.write
         self._plane = plane
         self._resolver = resolver
         self._recorder = recorder
+        self._record_message = recorder.message
         self._zones = zones
         self._clock = clock
         self._now = now
@@ -270,7 +271,8 @@ class Driver:
                 else:
                     self._carry_out(effects, now)
         self._busy = False
-        self._arm(now)
+        if self._armed is None or self._armed_at > now + TICK:
+            self._arm(now)
         if self._leaving and self._session.idle:
             leaving, self._leaving = self._leaving, []
             for idle in leaving:
@@ -295,10 +297,8 @@ class Driver:
         self._carry_out((Respond("", event.transaction, response),), now)
 
     def _arm(self, now: float) -> None:
-        """Let the one timer fire by the earliest deadline, or within a `TICK` from now. A timer that fires too early
-        only arms itself again, so that a deadline that moves away costs nothing."""
-        if self._armed is not None and self._armed_at <= now + TICK:
-            return
+        """Let the one timer fire by the earliest deadline, or a `TICK` later. A timer that fires too early only arms
+        itself again, so that a deadline that moves away costs nothing."""
         deadline = self._stack.next_deadline()
         other = self._session.next_deadline()
         if deadline is None or (other is not None and other < deadline):
@@ -344,9 +344,9 @@ class Driver:
 
     def _transmit(self, effect: Transmit, now: float) -> None:
         data, hop, transaction, label = effect
-        self._transports.write(data, hop, transaction)
+        self._write(data, hop, transaction)
         if label:
-            self._recorder.message(label, now + self._to_wall, True, hop, data)
+            self._record_message(label, now + self._to_wall, True, hop, data)
 
     def _deliver(self, effect: Deliver, now: float) -> None:
         self._events.append(effect.event)
@@ -354,7 +354,7 @@ class Driver:
     def _absorbed(self, effect: Absorbed, now: float) -> None:
         if effect.label:
             packet = effect.packet
-            self._recorder.message(effect.label, now + self._to_wall, False, packet.hop, packet.data)
+            self._record_message(effect.label, now + self._to_wall, False, packet.hop, packet.data)
 
     def _refuse(self, effect: Refused, now: float) -> None:
         self.refused += 1
@@ -407,8 +407,8 @@ class Driver:
             self._settle(self._now())
 
     def _seen(self, command: MessageSeen, now: float) -> None:
-        packet = command.packet
-        self._recorder.message(command.call, now + self._to_wall, False, packet.hop, packet.data)
+        call, (data, hop) = command
+        self._record_message(call, now + self._to_wall, False, hop, data)
 
     def _opened(self, command: CallOpened, now: float) -> None:
         record = command.record

@@ -32,7 +32,7 @@ from sbc.b2bua import (
     Zone,
 )
 from sbc.media import Flow, PortsReady, Silent
-from sbc.service.driver import Driver
+from sbc.service.driver import TICK, Driver
 from sbc.sip import (
     Absorbed,
     Address,
@@ -402,6 +402,29 @@ def test_a_timer_that_fires_too_early_only_arms_itself_again(world: World) -> No
     world.clock.advance(3.5)
     assert world.said == [("stack timeout", 4.0)]
     assert world.clock.getDelayedCalls() == []
+
+
+def test_many_deadlines_share_one_timer_a_tick(world: World) -> None:
+    fired = 0
+    for number in range(1, 201):
+        world.deadlines["stack"] = number / 1000
+        world.driver.receive(PACKET)
+        del world.said[:]
+        world.clock.advance(0.001)
+        fired += len([said for said in world.said if said[0] == "stack timeout"])
+    world.clock.advance(TICK)
+    assert 5 <= fired <= 0.2 / TICK + 1
+    assert world.deadlines["stack"] is None
+
+
+def test_a_deadline_is_late_by_a_tick_at_most(world: World) -> None:
+    world.deadlines["stack"] = 1.0
+    world.driver.receive(PACKET)
+    world.clock.advance(1.0)
+    world.deadlines["session"] = 1.001
+    world.driver.receive(PACKET)
+    world.clock.advance(TICK)
+    assert world.deadlines["session"] is None
 
 
 def test_what_a_timeout_brings_is_handled(world: World) -> None:
