@@ -196,8 +196,9 @@ class B2bua:
         return context
 
     def _commands(self, context: Context) -> list[Command]:
-        for host, count in context.media.wanted_binds():
-            context.out.append(BindPorts(host, count))
+        wanted = context.media.wanted_binds()
+        if wanted:
+            context.out += [BindPorts(host, count) for host, count in wanted]
         return context.out
 
     # -- SIP events ----------------------------------------------------------------------------------------------------

@@ -1,9 +1,13 @@
-"""The state of one call: plain data that can be written down, and the table of what may happen to it."""
+"""The state of one call: plain data that can be written down, and the table of what may happen to it.
+
+The enumerations here are of integers because they are looked up in tables for every message: another Enum's hash is
+worked out in Python.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import NamedTuple
 
 from sbc.b2bua.commands import CallRecord
@@ -13,7 +17,7 @@ from sbc.media import MediaSession
 from sbc.sip import Dialog, Hop, Request, Response, TransactionId
 
 
-class CallState(Enum):
+class CallState(IntEnum):
     """Where the call stands, seen from its A leg."""
 
     CALLING = auto()
@@ -26,7 +30,7 @@ class CallState(Enum):
     """Both legs have been told the end; BYEs, late responses and the last media figures are waited for."""
 
 
-class Input(Enum):
+class Input(IntEnum):
     """What can happen to a call. Requests inside the dialogs other than BYE are `sbc.b2bua.in_dialog`'s matter."""
 
     PROVISIONAL = auto()
@@ -45,7 +49,7 @@ class Input(Enum):
     """The SBC itself ends the call: silence, time limit, drain, a dialog that one side no longer knows."""
 
 
-class Action(Enum):
+class Action(IntEnum):
     """Names of what `sbc.b2bua.replies` and `sbc.b2bua.teardown` do; the table below says when."""
 
     PASS_PROVISIONAL = auto()
@@ -150,7 +154,7 @@ class Prack(NamedTuple):
     """It carries a new offer."""
 
 
-class Purpose(Enum):
+class Purpose(IntEnum):
     """Why a client transaction of a call exists."""
 
     INVITE = auto()
@@ -263,7 +267,7 @@ class Relay:
     transaction: TransactionId
 
 
-class ExchangeState(Enum):
+class ExchangeState(IntEnum):
     ASKED = auto()
     """Our re-INVITE or UPDATE is out on the target leg."""
     PAUSED = auto()
@@ -271,7 +275,7 @@ class ExchangeState(Enum):
     OVER = auto()
 
 
-class ExchangeInput(Enum):
+class ExchangeInput(IntEnum):
     PROVISIONAL = auto()
     SUCCESS = auto()
     REFUSAL = auto()
@@ -392,6 +396,12 @@ class Call:
     """An offer for the A leg that waits for its ACK: see `targets.answer_sdp`."""
     answered_early: bool = False
     """The offer of the INVITE was answered in a reliable provisional response, for good."""
+    refers: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Side and CSeq number of a REFER that we passed on -> its CSeq number on the leg that it came from."""
+    replaces: str = ""
+    """Replaces of the INVITEs to our targets: the call takes another one's place."""
+    alias: str = ""
+    """Our name of this call in a Replaces that crossed to another zone."""
     pracks: dict[TransactionId, Prack] = field(default_factory=dict)
     """By the branch of our PRACK."""
     relays: dict[TransactionId, Relay] = field(default_factory=dict)
@@ -410,3 +420,11 @@ class Call:
 
     def leg(self, side: str) -> Leg | None:
         return self.a if side == "a" else self.b
+
+
+class Replaced(NamedTuple):
+    """A dialog that a Replaces names."""
+
+    call: Call
+    leg: Leg
+    """The leg to the element that is to take part in the new call."""

@@ -7,8 +7,6 @@ import heapq
 _FEW = 64
 """Below this many entries the heap is not worth compacting."""
 
-_NONE: dict[str, float] = {}
-
 
 class Deadlines:
     """A set of (owner, kind) pairs, each with at most one time. Setting one again moves it."""
@@ -24,12 +22,14 @@ class Deadlines:
         return self._size
 
     def set(self, owner: str, kind: str, when: float) -> None:
-        kinds = self._owners.setdefault(owner, {})
+        kinds = self._owners.get(owner)
+        if kinds is None:
+            kinds = self._owners[owner] = {}
         if kind not in kinds:
             self._size += 1
         kinds[kind] = when
         heapq.heappush(self._heap, (when, owner, kind))
-        if len(self._heap) > _FEW and len(self._heap) > 2 * self._size:
+        if len(self._heap) > 2 * self._size and len(self._heap) > _FEW:
             self._heap = [(when, o, k) for o, kinds in self._owners.items() for k, when in kinds.items()]
             heapq.heapify(self._heap)
 
@@ -63,5 +63,9 @@ class Deadlines:
 
     def _drop_stale(self) -> None:
         heap = self._heap
-        while heap and self._owners.get(heap[0][1], _NONE).get(heap[0][2]) != heap[0][0]:
+        while heap:
+            when, owner, kind = heap[0]
+            kinds = self._owners.get(owner)
+            if kinds is not None and kinds.get(kind) == when:
+                return
             heapq.heappop(heap)
