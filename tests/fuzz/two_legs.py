@@ -12,7 +12,18 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 
-from sbc.b2bua import Peer, SendRequest, Settings
+from sbc.b2bua import (
+    CallView,
+    Hooks,
+    Interworking,
+    Mode,
+    Peer,
+    Redirection,
+    RouteVerdict,
+    SendRequest,
+    Settings,
+    Targets,
+)
 from sbc.media import PlaneLost, Silent
 from sbc.policy import RouteRule
 from sbc.sip import Address, Dialog, Limits, Request, RequestReceived, Response, ResponseReceived, SipError, parse
@@ -50,6 +61,7 @@ TELLING = (
     ("X-Mine", "10.0.0.82"),
     ("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE"),
     ("Supported", "100rel, timer"),
+    ("Session-Expires", "120;refresher=uas"),
     ("Record-Route", "<sip:10.0.0.5;lr>"),
     ("User-to-User", "313233;encoding=hex"),
 )
@@ -65,6 +77,23 @@ BROKEN = (
     ("History-Info", "<<>"),
 )
 """What no element should write."""
+
+
+class Together:
+    """A chain that has targets tried at the same time, and gives each so much time."""
+
+    def __init__(self, chain: Hooks, ring: float) -> None:
+        self._ring = ring
+        self.rewrites = False
+        self.admit, self.rewrite, self._route = chain.admit, chain.rewrite, chain.route
+
+    def route(self, call: CallView) -> RouteVerdict:
+        verdict = self._route(call)
+        if isinstance(verdict, Targets):
+            return verdict._replace(
+                targets=tuple(target._replace(together=True, ring=self._ring) for target in verdict.targets)
+            )
+        return verdict
 
 
 class History:
@@ -83,7 +112,9 @@ class History:
         self.callees = [self._callee(address, seed + 3 + n) for n, address in enumerate(far)]
         self.offered = rng.random() < 0.85
         body = sdp(near, 4000) if self.offered else b""
-        headers = (("Contact", self.caller.contact), *self._whims(self.outward))
+        headers = (("Contact", self.caller.contact), *self._whims(self.outward), *self._extensions())
+        self.early: dict[str, Dialog] = {}
+        self.rseq: dict[str | None, int] = {}
         uri = f"sip:2002@{CALLER.host}:{CALLER.port}" if self.outward else f"sip:1001@{OUTSIDE.host}"
         self.invite = self.caller.new_request("INVITE", uri, headers, body)
         self.transaction = self.caller.send(self.invite)
@@ -100,9 +131,10 @@ class History:
             names = {hosts[0]: rng.choice(((PBX.host,), (PBX2.host, PBX.host), ())), hosts[1]: (PBX2.host,)}
         waits = rng.choice(((0.02,), (0.02, 3.0), (0.02, 30.0, None)))
         failing = rng.choice((0, 0, 0, 0.1, 0.5))
-        peers = tuple(Peer(f"pbx{n}", "private", host) for n, host in enumerate(hosts))
+        how = Interworking(rng.choice(list(Mode)), rng.choice(list(Redirection)), rng.choice(list(Mode)))
+        peers = tuple(Peer(f"pbx{n}", "private", host, how=how) for n, host in enumerate(hosts))
         both = rng.random() < 0.3 and not self.outward
-        return Edge(
+        edge = Edge(
             self.events,
             self.network,
             seed,
@@ -113,6 +145,10 @@ class History:
             answer_after=lambda: rng.choice(waits),
             fails=lambda hop: rng.random() < failing,
         )
+        if both and rng.random() < 0.5:
+            context = edge.b2bua._context
+            context.hooks = Together(context.hooks, rng.choice((0.0, 5.0)))
+        return edge
 
     def _callee(self, address: Address, seed: int) -> Phone:
         phone = Phone(
@@ -155,6 +191,16 @@ class History:
             whims.append(rng.choice(BROKEN))
         return tuple(whims)
 
+    def _extensions(self) -> tuple[tuple[str, str], ...]:
+        """What a caller understands or insists on."""
+        rng = self.rng
+        told = [("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE, INFO, PRACK")] if rng.random() < 0.5 else []
+        if rng.random() < 0.4:
+            told.append((rng.choice(("Supported", "Supported", "Require")), "100rel"))
+        if rng.random() < 0.3:
+            told += [("Supported", "timer"), ("Session-Expires", rng.choice(("90", "1800;refresher=uac", "30", "x")))]
+        return tuple(told)
+
     def _answer(
         self, phone: Phone, event: RequestReceived, status: int, body: bytes = b"", tag: str | None = None
     ) -> None:
@@ -181,11 +227,26 @@ class History:
 
     def _caller_response(self, phone: Phone, event: ResponseReceived) -> None:
         response = event.response
+        if response.cseq.method == "INVITE" and 100 < response.status < 200 and "RSeq" in response.headers:
+            self._later(1, lambda: self._acknowledge_early(phone, response))
         if response.cseq.method == "INVITE" and 200 <= response.status < 300:
             if phone.dialog is None:
                 phone.dialog = Dialog.as_uac(self.invite, response)
+                early = self.early.get(response.to.tag or "")
+                phone.dialog.local_cseq = early.local_cseq if early else phone.dialog.local_cseq
                 self._live(phone)
             self._ack(phone, event)
+
+    def _acknowledge_early(self, phone: Phone, response: Response) -> None:
+        if phone.dialog is not None or self.rng.random() < 0.1:
+            return
+        dialog = self.early.setdefault(response.to.tag or "", Dialog.as_uac(self.invite, response))
+        request = dialog.request("PRACK", None)
+        request.headers.add("RAck", f"{response.headers.get('RSeq')} {response.cseq}")
+        if (response.body and not self.offered) or self.rng.random() < 0.1:
+            request.body = sdp(phone.address, 4200, 3)
+            request.headers.add("Content-Type", "application/sdp")
+        phone.send(request)
 
     def _ack(self, phone: Phone, event: ResponseReceived) -> None:
         chance = self.rng.random()
@@ -205,7 +266,9 @@ class History:
         if rng.random() < 0.05:
             self._later(40, lambda: self._answer(phone, event, 500))  # late, perhaps never in time
             return
-        if event.request.method in ("INVITE", "UPDATE"):
+        if event.request.method == "PRACK":
+            self._answer(phone, event, 200, sdp(phone.address, 6200, 2) if event.request.body else b"")
+        elif event.request.method in ("INVITE", "UPDATE"):
             chance = rng.random()
             if chance < 0.2:
                 self._answer(phone, event, rng.choice((488, 491, 481, 500, 405, 408)))
@@ -237,8 +300,16 @@ class History:
                 self._later(rng.choice((0.01, 2, 30)), lambda tag=tag: self._final(phone, event, final, tag))
 
     def _provisional(self, phone: Phone, event: RequestReceived, status: int, body: bytes, tag: str | None) -> None:
-        if phone.dialog is None:
-            self._answer(phone, event, status, body, tag)
+        if phone.dialog is not None:
+            return
+        supported = ",".join(event.request.headers.get_all("Supported") + event.request.headers.get_all("Require"))
+        reliable: tuple[tuple[str, str], ...] = ()
+        if "100rel" in supported and self.rng.random() < 0.7:
+            self.rseq[tag] = self.rseq.get(tag, 100) + 1
+            reliable = (("Require", "100rel"), ("RSeq", str(self.rseq[tag])))
+            if not event.request.body and self.rng.random() < 0.5:
+                body = sdp(phone.address, 6000)
+        phone.answer(event, status, body, (*self._whims(phone.address != CALLER), *reliable), tag)
 
     def _final(self, phone: Phone, event: RequestReceived, status: int, tag: str | None) -> None:
         if phone.cancelled and phone.obeys:
@@ -246,7 +317,12 @@ class History:
         chance = self.rng.random()
         body = b"v=rubbish\r\n" if chance < 0.03 else b"" if chance < 0.06 else sdp(phone.address, 6000)
         first = phone.dialog is None
-        self._answer(phone, event, status, body if status == 200 else b"", tag)
+        whims = self._whims(phone.address != CALLER)
+        if status == 302:
+            inside = (PBX2.host, INSIDE.host, "10.0.0.99", "pbx.secret.example")
+            host = self.rng.choice(("203.0.113.50", OUTSIDE.host) if phone.address == CALLER else inside)
+            whims += (("Contact", f"<sip:{self.rng.randrange(9)}@{host}>;q=0.5"),)
+        phone.answer(event, status, body if status == 200 else b"", whims, tag)
         if status == 200 and first:
             self._live(phone)
 
