@@ -8,7 +8,7 @@ from sbc.b2bua.call import Leg
 from sbc.b2bua.hooks import Reject
 from sbc.sip import Headers, Request, Response
 
-ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "MESSAGE", "PRACK")
+ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "MESSAGE", "PRACK", "REFER", "NOTIFY")
 """What a leg can carry; a leg is told those that its other side allows as well."""
 
 
@@ -36,10 +36,10 @@ def _narrowed(allowed: str) -> str:
 _OURS = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "PRACK"})
 """Methods that we serve on a leg whatever its other side allows."""
 
-SUPPORTED = frozenset({"100rel", "timer"})
+SUPPORTED = frozenset({"100rel", "timer", "replaces"})
 """Extensions that a leg of ours speaks, whatever the other leg does."""
 
-PASSED = frozenset({"precondition"})
+PASSED = frozenset({"precondition", "replaces", "norefersub"})
 """Extensions between the user agents, that cost us nothing: their tags cross (RFC 3312 is SDP attributes)."""
 
 

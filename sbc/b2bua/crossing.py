@@ -68,6 +68,7 @@ CROSSING: tuple[Rule, ...] = (
     Rule("Proxy-Authorization", Treatment.COPY, "RFC 3261 22: as Authorization"),
     Rule("Reason", Treatment.REASON, "RFC 3326: why a call ends; Q.850 causes for gateways"),
     Rule("Recv-Info", Treatment.COPY, "RFC 6086: which INFO packages are welcome"),
+    Rule("Refer-Sub", Treatment.COPY, "RFC 4488: whether a REFER makes a subscription"),
     Rule("Remote-Party-ID", Treatment.IDENTITY, "draft-ietf-sip-privacy: older form of P-Asserted-Identity"),
     Rule("Reply-To", Treatment.UNHIDDEN, "RFC 3261 20.31: names a host"),
     Rule("Resource-Priority", Treatment.COPY, "RFC 4412: emergency services depend on it"),

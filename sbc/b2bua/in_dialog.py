@@ -5,7 +5,7 @@ RFC 3261 section 12.2, RFC 6086 (INFO). What carries offers is `sbc.b2bua.exchan
 
 from __future__ import annotations
 
-from sbc.b2bua import answers, capabilities, crossing, exchange, reliable, replies, teardown
+from sbc.b2bua import answers, capabilities, crossing, exchange, reliable, replies, teardown, transfer
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Purpose, Relay
 from sbc.b2bua.commands import Respond
 from sbc.b2bua.context import Context, answer, border, own_agent
@@ -15,7 +15,7 @@ from sbc.sip import Hop, Request, Response, TransactionId, make_response
 
 _OFFERING = frozenset({"INVITE", "UPDATE"})
 _SERVED = _OFFERING | {"PRACK"}
-_RELAYED = frozenset({"INFO", "MESSAGE"})
+_RELAYED = frozenset({"INFO", "MESSAGE", "REFER", "NOTIFY"})
 
 
 def request_received(
@@ -87,7 +87,11 @@ def _relay(context: Context, call: Call, leg: Leg, request: Request, transaction
         return
     target_border = border(leg, other)
     kind = request.headers.get("Content-Type") or "application/octet-stream"
-    if target_border.hidden and names_host(f"{kind} {request.body.decode('latin-1')}", target_border):
+    if (
+        target_border.hidden
+        and request.method != "NOTIFY"
+        and names_host(f"{kind} {request.body.decode('latin-1')}", target_border)
+    ):
         context.decided(
             call, "call", "call", f"{request.method} refused: 488", "its body names a host of a hidden zone"
         )
@@ -99,9 +103,18 @@ def _relay(context: Context, call: Call, leg: Leg, request: Request, transaction
         built.headers.set("Max-Forwards", str(forwards - 1))
     crossing.cross_headers(request.headers, built.headers, target_border)
     own_agent(context, built.headers, "User-Agent")
-    if request.body:
+    if request.body and request.method != "NOTIFY":
         built.body = request.body
         built.headers.add("Content-Type", kind)
+    refusal = None
+    if request.method == "REFER":
+        refusal = transfer.refer(context, call, leg, other, request, built)
+    elif request.method == "NOTIFY":
+        refusal = transfer.notify(call, leg, request, built)
+    if refusal is not None:
+        context.decided(call, "call", refusal.policy, f"{request.method} refused: {refusal.status}", refusal.reason)
+        answer(context, call.id, request, transaction, refusal.status, refusal.phrase, refusal.headers)
+        return
     branch = context.send(call, other, Purpose.RELAY, built, received=request)
     call.relays[branch] = Relay(leg.side, request, transaction)
 
@@ -120,6 +133,8 @@ def response_received(context: Context, call: Call, branch: TransactionId, respo
     built = make_response(relay.request, response.status, replies.phrase(response, source))
     if response.status == 405:  # 21.4.6: "The response MUST include an Allow"
         built.headers.add("Allow", capabilities.allow(response))
+    if relay.request.method == "REFER" and response.status < 300:
+        built.headers.add("Contact", leg.contact)
     crossing.cross_headers(response.headers, built.headers, border(source, leg))
     own_agent(context, built.headers, "Server")
     context.rewrite(call, leg, built, response)
