@@ -1,0 +1,238 @@
+"""The packet path without the process around it: real sockets on loopback, and a clock that the test moves.
+
+What every plane must do is in tests/conformance/test_dataplane.py; here is how the relay does it.
+"""
+
+from __future__ import annotations
+
+import gc
+import select
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sbc.dataplane.ports import Pair, Ports
+from sbc.dataplane.relay import IDLE_LIMIT, SETTLED, CommandError, Relay
+from sbc.sip import Address
+from tests.support.planes import Phone, rtp
+
+LOW, HIGH = 27550, 27589
+PORT = Address("127.0.0.1", LOW)
+
+
+class Bench:
+    """A relay, its epoll, and phones that talk to it."""
+
+    def __init__(self) -> None:
+        self.epoll = select.epoll()
+        self.ports = Ports([("127.0.0.1", LOW, HIGH)])
+        self.relay = Relay(self.ports, self.epoll)
+        self.alice, self.bob = Phone(), Phone()
+        self.names: set[str] = set()
+
+    def close(self) -> None:
+        for name in self.names:
+            self.relay.remove(name)
+        self.alice.close()
+        self.bob.close()
+        self.ports.close()
+        self.epoll.close()
+
+    def run(self, seconds: float = 0.0) -> int:
+        """Hear whatever has come, `seconds` later; how many sockets were readable."""
+        self.relay.now += seconds
+        count = 0
+        while ready := self.epoll.poll(0):  # over loopback what was sent has arrived
+            for descriptor, _ in ready:
+                self.relay.hears[descriptor](self.relay.now)
+                count += 1
+        return count
+
+    def apply(self, name: str = "c/0", silence: float = 0.0, **changes: Any) -> None:
+        """A call between alice, whom LOW serves, and bob, whom LOW + 2 does."""
+        a = [["127.0.0.1", LOW], list(self.alice.address), None, False, None, "signalling", 1, ""]
+        b = [["127.0.0.1", LOW + 2], list(self.bob.address), None, False, None, "signalling", 1, ""]
+        self.names.add(name)
+        sides = [changes.get("a", a), changes.get("b", b), None, None]
+        self.relay.apply(name, True, 8000, silence, sides)
+
+    def say(self, count: int = 1, first: int = 1) -> None:
+        """Alice talks."""
+        for sequence in range(first, first + count):
+            self.alice.send(PORT, rtp(sequence))
+            self.run()
+
+    def events(self, kind: str) -> list[Any]:
+        return [event for event in self.relay.events if event[0] == kind]
+
+    def pair(self, port: int = LOW) -> Pair:
+        return self.ports.bound["127.0.0.1", port]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.close()
+
+
+def test_the_first_packet_latches_and_is_passed_on(bench: Bench) -> None:
+    bench.apply()
+    bench.say()
+    assert bench.bob.receive()[0] == rtp(1)
+    assert bench.events("l") == [["l", "c/0", "a", tuple(bench.alice.address)]]
+
+
+def test_a_side_that_has_settled_has_a_connected_socket_and_one_that_has_not_has_none(bench: Bench) -> None:
+    bench.apply()
+    known = set(bench.relay.hears)
+    bench.say(SETTLED - 2)
+    assert set(bench.relay.hears) == known
+    bench.say(4, SETTLED)
+    assert len(set(bench.relay.hears) - known) == 2  # one towards each of them
+    bench.say(3, SETTLED + 10)
+    for _ in range(SETTLED - 2 + 4 + 3):
+        bench.bob.receive()
+
+
+def test_to_repeat_an_apply_changes_nothing(bench: Bench) -> None:
+    bench.apply()
+    bench.say(2 * SETTLED)
+    known = dict(bench.relay.hears)
+    bench.apply()
+    assert bench.relay.hears == known
+
+
+def test_a_removed_flow_gives_its_connected_sockets_back_and_its_ports_go_on_dropping(bench: Bench) -> None:
+    bench.apply()
+    idle = {bench.pair(port).rtp.fileno() for port in (LOW, LOW + 2)}
+    bench.say(2 * SETTLED)
+    bench.relay.remove("c/0")
+    (report,) = bench.events("s")
+    assert (report[1], report[2][0], report[4]) == ("c/0", 2 * SETTLED, True)
+    assert idle <= set(bench.relay.hears)
+    assert len(bench.relay.hears) == 4  # RTP and RTCP of both
+    bench.say()
+    assert bench.pair().dropped == 1
+    bench.relay.remove("c/0")
+    assert len(bench.events("s")) == 1
+
+
+def test_a_removed_flow_leaves_nothing_for_the_garbage_collector(bench: Bench) -> None:
+    bench.apply()
+    bench.say(2 * SETTLED)
+    gc.collect()
+    gc.disable()
+    try:
+        bench.relay.remove("c/0")
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def test_what_came_while_nobody_used_the_port_does_not_reach_the_next_call(bench: Bench) -> None:
+    bench.apply()
+    bench.relay.remove("c/0")
+    bench.say(3)
+    bench.alice.send(PORT, rtp(9))  # this one is still in the socket
+    bench.apply("d/0")
+    bench.run()
+    assert bench.bob.hears_nothing()
+    assert bench.events("l") == []
+
+
+def test_somebody_who_does_not_stop_is_left_to_the_kernel_until_the_port_is_used_again(bench: Bench) -> None:
+    bench.relay.bind("127.0.0.1", 20)
+    bench.say(IDLE_LIMIT // 50)
+    for _ in range(49):
+        for sequence in range(IDLE_LIMIT // 50 + 1):
+            bench.alice.send(PORT, rtp(sequence))
+        bench.run()
+    assert not bench.pair().watched
+    bench.say()
+    assert bench.run() == 0
+    bench.apply()
+    bench.say(1, 7)
+    assert bench.bob.receive()[0] == rtp(7)
+
+
+def test_ports_go_to_the_flow_that_was_given_them_last(bench: Bench) -> None:
+    bench.apply()
+    bench.apply("d/0")
+    bench.relay.remove("c/0")
+    bench.say()
+    assert bench.bob.receive()[0] == rtp(1)
+    assert [event[1] for event in bench.events("l")] == ["d/0"]
+
+
+@pytest.mark.parametrize("told", [None, "x", 5])
+def test_a_side_that_is_none_is_refused_and_the_other_one_served(bench: Bench, told: Any) -> None:
+    with pytest.raises(CommandError):
+        bench.apply(b=told)
+    bench.say()
+    assert bench.events("l")
+
+
+def test_all_flows_are_looked_at_together_eight_times_in_the_shortest_term(bench: Bench) -> None:
+    assert bench.relay.look_for_silence() >= bench.relay.now + 10
+    bench.apply(silence=8.0)
+    assert bench.relay.due
+    first = bench.relay.look_for_silence()
+    assert first == bench.relay.now + 1.0
+    bench.run(0.5)
+    a = [["127.0.0.1", LOW + 4], None, None, False, None, "any", 1, ""]
+    b = [["127.0.0.1", LOW + 6], None, None, False, None, "any", 1, ""]
+    bench.apply("d/0", 16.0, a=a, b=b)
+    assert bench.relay.look_for_silence() == first
+    bench.run(0.5)
+    assert bench.relay.look_for_silence() == bench.relay.now + 1.0
+    bench.relay.remove("c/0")
+    bench.run(1.0)
+    assert bench.relay.look_for_silence() == bench.relay.now + 2.0
+
+
+def test_silence_is_told_once_and_again_only_after_packets_came(bench: Bench) -> None:
+    bench.apply(silence=8.0)
+    for _ in range(30):
+        bench.run(1.0)
+        bench.relay.look_for_silence()
+    assert bench.events("q") == [["q", "c/0"]]
+    bench.say()
+    for _ in range(30):
+        bench.run(1.0)
+        bench.relay.look_for_silence()
+    assert len(bench.events("q")) == 2
+
+
+def test_a_flow_on_hold_or_removed_is_not_watched(bench: Bench) -> None:
+    bench.apply(silence=8.0)
+    bench.apply(silence=0.0)
+    bench.run(20.0)
+    bench.relay.look_for_silence()
+    bench.apply(silence=8.0)
+    bench.relay.remove("c/0")
+    bench.run(20.0)
+    bench.relay.look_for_silence()
+    assert bench.events("q") == []
+
+
+def test_a_packet_to_nowhere_is_counted_and_goes_nowhere(bench: Bench) -> None:
+    nowhere = [["127.0.0.1", LOW + 2], None, None, False, None, "signalling", 1, ""]
+    bench.apply(b=nowhere)
+    bench.say(3)
+    bench.relay.remove("c/0")
+    assert bench.events("s")[0][2][0] == 3
+
+
+def test_rtcp_of_strangers_is_told_as_theirs(bench: Bench) -> None:
+    bench.apply()
+    bench.say()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind(("127.0.0.2", 0))
+        stranger.sendto(b"\x80\xc9\x00\x01" + bytes(4), ("127.0.0.1", LOW + 1))
+        bench.run()
+    (mismatch,) = bench.events("m")
+    assert mismatch[1:3] == ["c/0", "a"]
+    assert mismatch[3][0] == "127.0.0.2"
