@@ -37,6 +37,9 @@ def a_response(context: Context, call: Call, other: Leg, received: Response, bod
     response = make_response(leg.invite, received.status, phrase(received, other), to_tag=leg.local_tag, body=body)
     headers = response.headers
     if received.status < 300:
+        # 12.1.1: "the UAS MUST copy all Record-Route header field values from the request into the response"
+        for route in leg.invite.headers.get_all("Record-Route"):
+            headers.add("Record-Route", route)
         headers.add("Contact", leg.contact)
         headers.add("Allow", allow(received))
         passed(received, headers)

@@ -28,6 +28,24 @@ def test_provisional_responses_pass_in_our_words(ladder: Ladder, status: int) ->
     )
 
 
+def test_proxies_that_stay_in_the_path_are_told_to_the_caller(ladder: Ladder) -> None:
+    routes = "Record-Route: <sip:192.0.2.8;lr>, <sip:192.0.2.9;lr;x=1>;y"
+    ladder.play(
+        f"""
+        caller -> INVITE sdp | {routes}
+        caller <- 100 | -Record-Route
+        callee <- INVITE sdp | -Record-Route
+        callee -> 180
+        caller <- 180 | {routes}
+        callee -> 200 sdp
+        callee <- ACK
+        caller <- 200 sdp | {routes}
+        caller -> ACK
+    """,
+        HUNG_UP,
+    )
+
+
 def test_a_trying_of_the_next_element_stays_there(ladder: Ladder) -> None:
     ladder.play(INVITED, "callee -> 100", "callee -> 199")
 
