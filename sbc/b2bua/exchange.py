@@ -32,6 +32,7 @@ def offer_received(context: Context, call: Call, leg: Leg, request: Request, tra
     assert leg.dialog is not None
     leg.dialog.refresh_target(request)
     whereabouts.follow_target(context, leg, request)
+    leg.names = whereabouts.names_of(context, leg, request)
     if request.method == "UPDATE" and not request.body:
         # RFC 3311 5.1: without an offer it refreshes target and session timer, which are matters of this leg alone
         refusal = session_timer.too_small(context, leg, request)

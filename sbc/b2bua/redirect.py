@@ -9,6 +9,7 @@ from __future__ import annotations
 from sbc.b2bua.call import Attempt, Call, Leg
 from sbc.b2bua.context import Context, uri_host
 from sbc.b2bua.hooks import CallView, Target, Targets
+from sbc.b2bua.hosts import user_without_hosts
 from sbc.b2bua.network import Redirection
 from sbc.sip import NameAddress, Request, Response, SipError, Uri, parse_name_address
 
@@ -19,7 +20,12 @@ _MOST = 10
 
 
 def follow(context: Context, call: Call, attempt: Attempt, leg: Leg, response: Response) -> bool:
-    """Make the Contacts of a 3xx the next targets; False if it is not followed, or leads nowhere new."""
+    """Make the Contacts of a 3xx the next targets; False if it is not followed, or leads nowhere new.
+
+    Only configured peers are followed: whoever else is called would decide what we call next, as ourselves.
+    """
+    if leg.peer is None:
+        return False
     if leg.how.redirect is not Redirection.FOLLOW or response.status not in _FOLLOWED:
         return False
     targets: list[Target] = []
@@ -85,9 +91,9 @@ def passed_contacts(response: Response, our_host: str) -> list[str]:
     """The Contacts of a 3xx as the caller's side can use them: the same users, at us."""
     passed = []
     for address in contacts(response):
-        uri = address.uri
-        if uri.user:
+        user = user_without_hosts(address.uri.user or "")
+        if user:
             q = address.params.get("q")
             rest = f";q={q}" if q and q.replace(".", "", 1).isdigit() else ""
-            passed.append(f"<sip:{uri.user}@{our_host}>{rest}")
+            passed.append(f"<sip:{user}@{our_host}>{rest}")
     return passed
