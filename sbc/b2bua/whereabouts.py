@@ -16,6 +16,8 @@ def names_of(context: Context, leg: Leg, message: Request | Response) -> tuple[s
     if not leg.zone.hidden:
         return ()
     names = {*context.places.names(leg.zone), leg.hop.remote.host}
+    if leg.side == "b":
+        names.add(leg.invite.request_uri.host)
     headers = message.headers
     addresses = [*headers.values("Contact"), *headers.values("Record-Route")]
     if isinstance(message, Request):

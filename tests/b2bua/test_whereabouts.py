@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sbc.b2bua.whereabouts import is_address
+from sbc.policy import RouteRule
 from sbc.sip import Address
 from tests.support.ladder import ANSWERED, HUNG_UP, Ladder
 from tests.support.world import CALLER, PBX
@@ -213,6 +216,36 @@ def test_whatever_an_element_says_of_itself_is_known_as_its_name(ladder: Ladder)
         callee <- ACK
         caller <- 200 sdp | -Subject | -User-to-User | Priority: urgent
         caller -> ACK
+    """)
+
+
+def test_what_an_element_called_itself_is_still_its_name_after_it_has_moved(new_ladder: Callable[..., Ladder]) -> None:
+    rule = RouteRule("by name", to=("sip:desk.secret",), zone="private")
+    ladder = new_ladder(routes=(rule,), names={"desk.secret": (PBX.host,)})
+    ladder.play("""
+        caller -> INVITE sdp
+        caller <- 100
+        0.1 s
+        callee <- INVITE sip:1001@desk.secret sdp
+        callee -> 200 sdp
+        callee <- ACK
+        caller <- 200 sdp
+        caller -> ACK
+        callee -> INVITE sdp | Contact: <sip:x@moved.secret>
+        callee <- 100
+        caller <- INVITE sdp
+        caller -> 488
+        caller <- ACK
+        callee <- 488
+        callee -> ACK
+        callee -> INFO | User-to-User: desk.secret
+        caller <- INFO | -User-to-User
+        caller -> 200 INFO
+        callee <- 200 INFO
+        callee -> INFO | User-to-User: moved.secret
+        caller <- INFO | -User-to-User
+        caller -> 200 INFO
+        callee <- 200 INFO
     """)
 
 
