@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from sbc.media.facts import MediaSettings, SideFacts
 from sbc.media.flow import Flow, PlaneLost, PortsReady
 from sbc.media.port_pool import PortPool
-from sbc.media.session import Leg, MediaSession
+from sbc.media.session import MediaSession
+from sbc.media.stream import Leg
 
 if TYPE_CHECKING:
     from sbc.sip import Tokens
@@ -65,7 +66,11 @@ class Media:
         """`session` has closed."""
         self._sessions.pop(session.call_id, None)
 
+    def cname(self, other: SideFacts, known: str = "") -> str:
+        """What stands for the CNAME of `other` on the other leg: `known` if it is not "", a new one, or "" where the
+        side is not hidden."""
+        return (known or self._tokens.user()) if other.hidden else ""
+
     def _leg(self, facts: SideFacts, other: SideFacts) -> Leg:
         number = int(self._tokens.tag()[-_SESSION_ID_DIGITS:], 16)
-        cname = self._tokens.user() if other.hidden else ""
-        return Leg(facts, number, cname)
+        return Leg(facts, number, self.cname(other))

@@ -7,14 +7,27 @@ State is three generations of the same plain tuple: what flows now (`streams`), 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from sbc.media.facts import Exchange, MediaAddress, MediaError, SideFacts, StreamFacts
-from sbc.media.flow import Flow, FlowId, FlowSide
-from sbc.media.reading import StreamReading, clock_rate, codec_names, read_streams, rtcp_address
+from sbc.media.adapting import Crossing, Pair, adapt, cut, direct, pad
+from sbc.media.facts import Dtmf, Exchange, MediaError, SideFacts, StreamFacts
+from sbc.media.flow import Flow, FlowId
+from sbc.media.flows import follow
+from sbc.media.formats import Formats, have_common, named_formats, permitted, recast
+from sbc.media.reading import StreamReading, codec_names, read_streams
 from sbc.media.rewriting import Disguise, OurEnd, host_names, rewrite
+from sbc.media.stream import (
+    Leg,
+    Stream,
+    StreamSide,
+    fits,
+    heard,
+    informed,
+    ports_of,
+    willing_in_answer,
+)
 from sbc.sdp import (
     MediaDescription,
     Move,
@@ -32,80 +45,21 @@ if TYPE_CHECKING:
 
 _OPEN = Disguise(False, frozenset(), "")
 
+_OPEN_OFFERS = (Negotiation.OFFER_RECEIVED, Negotiation.OFFER_SENT)
+
 _tuple = tuple.__new__
 """`_tuple(StreamSide, (...))` is `StreamSide(...)` in half the time."""
-
-_WATCHED = frozenset({"audio", "video", "image"})
-"""Media that are never silent for long while they flow both ways; text (RFC 4103) is, when nobody types."""
-
-
-NO_ENCODINGS: Mapping[str, str] = {}
-
-
-class StreamSide(NamedTuple):
-    """One side of a stream."""
-
-    local: Address
-    """Our bound port."""
-    family: int
-    remote: Address | None = None
-    remote_rtcp: Address | None = None
-    mux: bool = False
-    flowing: bool = False
-    """It wants media both ways: sendrecv, an address, bandwidth."""
-    direction: str = ""
-    generation: int = 0
-
-
-class Stream(NamedTuple):
-    """One m-line. A disabled one has neither side nor kind."""
-
-    media: str
-    kind: str
-    a: StreamSide | None
-    b: StreamSide | None
-    clock_rate: int = 8000
-    formats: tuple[str, ...] = ()
-    encodings: Mapping[str, str] = NO_ENCODINGS
-
-
-@dataclass(slots=True)
-class Leg:
-    """What a session knows of one of its sides besides streams."""
-
-    facts: SideFacts
-    session_id: int
-    """Of our o= lines towards this side."""
-    cname: str
-    """Stands for the RTCP CNAME of the other side, where that is hidden; else ""."""
-    version: int = 0
-    sent: str = ""
-    """The last description sent to this side but its v= and o= lines."""
-    sent_host: str = ""
-    family: int = 0
-    """4 or 6, as its own SDP used; 0 while unknown."""
-    state: Negotiation = Negotiation.STABLE
-
-    def address(self, family: int) -> MediaAddress | None:
-        """Our address of that family on this side."""
-        return self.facts.v4 if family == 4 else self.facts.v6
-
-    def choose_family(self, wanted: int) -> int:
-        """`wanted` if we have it here, else what we have; 0 wants what the side used before, or prefers."""
-        wanted = wanted or self.family or (6 if self.facts.prefer_v6 else 4)
-        if self.address(wanted) is not None:
-            return wanted
-        other = 10 - wanted
-        if self.address(other) is None:
-            raise MediaError(488, "no media address on this side")
-        return other
 
 
 @dataclass(slots=True)
 class MediaSession:
     """Offer/answer and ports of one call between sides "a" and "b". Plain data, but for `home`.
 
-    Every method takes `now` (seconds, monotonic). `MediaError` leaves the session as it was.
+    Mostly what one side says goes to the other. Besides, each side can be asked on our own account: `standing` (the
+    same again), `early_offer` (out of nothing) and `offer_of` (what the other side said last); the answer to such an
+    offer comes to `answer` as well, and gives no description for anybody.
+
+    `now` is seconds, monotonic. `MediaError` leaves the session as it was.
     """
 
     call_id: str
@@ -120,6 +74,10 @@ class MediaSession:
     applied: dict[int, Flow] = field(default_factory=dict)
     """By stream index: flows that the plane was told of."""
     offered_mux: tuple[bool, ...] = ()
+    offered_lines: int = 0
+    """m-lines that the offerer's description has; its answer gets as many."""
+    own: bool = False
+    """The open offer is ours."""
     closed: bool = False
 
     # -- offers and answers --------------------------------------------------------------------------------------------
@@ -133,55 +91,73 @@ class MediaSession:
         from_leg, to_leg = self._legs(side)
         after = self._moves(from_leg, to_leg, Move.RECEIVE_OFFER, Move.SEND_OFFER)
         description, readings = self._read(sdp)
-        if len(readings) < len(self.streams):
+        if len(readings) < from_leg.agreed.lines:
             raise MediaError(488, "fewer m-lines than before")
+        lines = len(readings)
+        crossing = adapt(description, readings, from_leg, to_leg, self._pairs(side, self.streams), False)
         relayed = [reading for reading in readings if reading.kind]
         if not relayed and any(
             reading.bare and media.port for reading, media in zip(readings, description.media, strict=True)
         ):
             raise MediaError(488, "no stream that can be relayed")
-        proposed = self._propose(side, description, readings, now)
-        if self.proposed:  # of the last exchange; a preview that nobody revoked stands
-            self._give_back(now, (self.before or (), self.proposed), (self.streams, proposed))
-        self.before = self.streams
-        self.proposed = proposed
-        self.offered_mux = tuple([reading.mux for reading in readings])
+        if lines < to_leg.agreed.lines:
+            pad(description, readings, self.streams, to_leg.agreed.lines)
+        proposed = self._propose(side, description, readings, crossing, now)
+        self._begin(proposed, [reading.mux for reading in readings], lines, False, now)
+        from_leg.heard = sdp
         from_leg.state, to_leg.state = after
         self._remember_family(from_leg, readings)
-        return Exchange(self._render(side, description, readings, proposed, self.offered_mux))
+        return Exchange(self._render(side, description, readings, proposed))
 
     def answer(self, side: str, sdp: bytes, now: float, final: bool = True) -> Exchange:
-        """`side` answers the open offer: gives the answer for the offerer, and the flows.
+        """`side` answers the open offer: gives the answer for the offerer, and the flows. Where the offer was ours,
+        there is no answer to give; whether the other side must be told something is for `offer_of` to say.
 
         `final` is False for an answer in a provisional response: the offer may still be refused (`reject` then goes
         back to what was before), or another answer may come. Of several answers to one offer the last one counts.
         Raises `MediaError`: 400 malformed, or no offer is open; 488 its m-lines are not those of the offer (section 6).
         """
         from_leg, to_leg = self._legs(side)
-        after = self._moves(from_leg, to_leg, Move.RECEIVE_ANSWER, Move.SEND_ANSWER)
+        own = self.own or from_leg.asked_again
+        if own:
+            after = self._move(from_leg, Move.RECEIVE_ANSWER), to_leg.state
+        else:
+            after = self._moves(from_leg, to_leg, Move.RECEIVE_ANSWER, Move.SEND_ANSWER)
         description, readings = self._read(sdp)
-        if len(readings) != len(self.proposed):
-            raise MediaError(488, f"the answer has {len(readings)} m-lines, the offer {len(self.proposed)}")
-        streams = tuple(
-            [self._agree(side, index, description.media[index], reading) for index, reading in enumerate(readings)]
-        )
+        if len(readings) != from_leg.sent_lines:
+            raise MediaError(488, f"the answer has {len(readings)} m-lines, the offer {from_leg.sent_lines}")
+        offered = self.streams if from_leg.asked_again else self.proposed
+        crossing = adapt(description, readings, from_leg, to_leg, self._pairs(side, offered), True)
         from_leg.state, to_leg.state = after
+        from_leg.heard = sdp
+        from_leg.agree()
         self._remember_family(from_leg, readings)
-        self.streams = streams
+        if own:
+            self._hear(side, offered, description, readings, crossing, final, now)
+            return Exchange(b"", *follow(self))
+        self.streams = tuple(
+            [
+                self._agree(side, index, description.media[index], reading, crossing[index])
+                for index, reading in enumerate(readings)
+            ]
+        )
         if final:
-            before, self.before = self.before, None
-            if before or [stream for stream in streams if not stream.kind]:
-                self._give_back(now, (before or (), self.proposed), (streams,))
-                self.proposed = streams
-        body = self._render(side, description, readings, streams, self.offered_mux)
-        flows, removed = self._changes()
-        return Exchange(body, flows, removed)
+            self._settle(now)
+        del description.media[self.offered_lines :], readings[self.offered_lines :]
+        body = self._render(side, description, readings, self.streams[: len(readings)])
+        to_leg.agree()
+        return Exchange(body, *follow(self))
 
     def reject(self, now: float) -> Exchange:
         """The open offer is refused, or its previewed answer came to nothing: all is as before it (RFC 3264 section
         4)."""
-        for leg in (self.a, self.b):
+        legs = self.a, self.b
+        if self.a.asked_again or self.b.asked_again:
+            self.a.asked_again = self.b.asked_again = False
+            return Exchange(b"")
+        for leg in legs:
             leg.state = advance(leg.state, Move.REJECT)
+        self.own = False
         if self.before is None:
             return Exchange(b"")
         self._give_back(now, (self.streams, self.proposed), (self.before,))
@@ -189,8 +165,9 @@ class MediaSession:
             _revived(stream, self.applied.get(index)) for index, stream in enumerate(self.before)
         )
         self.before = None
-        flows, removed = self._changes()
-        return Exchange(b"", flows, removed)
+        for leg in legs:
+            leg.agreed = leg.before
+        return Exchange(b"", *follow(self))
 
     def retarget(self, b: SideFacts, now: float) -> tuple[FlowId, ...]:
         """Side b is somebody else now (failover): offer side a's description again. Gives the flows to remove.
@@ -202,11 +179,26 @@ class MediaSession:
         self._give_back(now, (self.streams, self.proposed, self.before or ()), (kept,))
         self.streams = self.proposed = kept
         self.before = None
-        self.a.state = self.b.state = Negotiation.STABLE
-        self.b = Leg(b, self.b.session_id + 1, self.b.cname)
+        self.own = False
+        self.a.state = Negotiation.STABLE
+        self.b = Leg(b, self.b.session_id + 1, self.b.cname, dtmf=self.b.dtmf)
         removed = tuple(flow.id for flow in self.applied.values())
         self.applied.clear()
         return removed
+
+    def now_facing(self, b: SideFacts) -> tuple[Flow, ...]:
+        """Of several elements that were sent the same offer, all in one zone, the one that speaks now is `b`: no port
+        changes, but who may send to it. Gives the flows to apply again."""
+        known, self.b.facts = self.b.facts, b
+        if known == b:
+            return ()
+        self.a.cname = self.home.cname(b, self.a.cname)
+        if (known.signalling, known.latching) != (b.signalling, b.latching):
+            self.streams = tuple(
+                s._replace(b=s.b._replace(generation=s.b.generation + 1)) if s.b is not None and s.b.generation else s
+                for s in self.streams
+            )
+        return follow(self)[0]
 
     def close(self, now: float) -> tuple[FlowId, ...]:
         """The call is over: its ports go back. Gives the flows to remove; nothing the second time."""
@@ -220,6 +212,74 @@ class MediaSession:
         self.applied.clear()
         self.home.forget(self)
         return removed
+
+    # -- offers of our own ---------------------------------------------------------------------------------------------
+
+    def standing(self, side: str) -> bytes:
+        """The description that `side` has of the other one, to be offered again, or to answer an `unchanged` one with;
+        its version is the same, unless an offer that was refused came between. b"" if it has none yet."""
+        leg, _ = self._legs(side)
+        words = leg.agreed
+        if not words.told:
+            return b""
+        leg.asked_again = True
+        return leg.send(words.told, words.where, words.lines)
+
+    def unchanged(self, side: str, sdp: bytes) -> bool:
+        """Whether `side` says in `sdp` what it said last. RFC 3264 section 8 has the version in o= tell; not everybody
+        counts it, so the rest is compared."""
+        said = self._legs(side)[0].agreed.said
+        return bool(said) and (sdp == said or _without_origin(sdp) == _without_origin(said))
+
+    def early_offer(self, side: str, now: float) -> bytes:
+        """An offer of audio to `side` by its profile, on a port of ours, where the other side has made none (RFC 3261
+        section 13.2.1). When it is answered, `offer_of(side)` is the offer for the other one.
+
+        Raises `MediaError`: 488 the profiles leave no format; 491 or 500 another offer is open; 503 no ports.
+        """
+        leg, other = self._legs(side)
+        after = self._move(leg, Move.SEND_OFFER)
+        profile = leg.facts.profile
+        told = permitted("audio", named_formats(profile.offer), profile, other.facts.profile)
+        if not told:
+            raise MediaError(488, "no format is left to be offered")
+        format_list, body = recast("", told, told, (), "sendrecv")
+        media = MediaDescription("", "audio", 9, 1, "RTP/AVP", format_list, body)
+        description = SessionDescription("v=0", "", "s=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0", [media])
+        readings = read_streams(description)
+        mine = informed(self._side(leg, None, 0, [], now), told, "sendrecv")
+        pair = (mine, None) if side == "a" else (None, mine)
+        proposed = (Stream("audio", "rtp", *pair),)
+        self._begin(proposed, [False], 1, True, now)
+        leg.state = after
+        return self._render("b" if side == "a" else "a", description, readings, proposed)
+
+    def offer_of(self, side: str, now: float) -> bytes:
+        """What `side` said last, as an offer for the other one; b"" if it said nothing, or if what the other one was
+        told still fits. Ports that the other one does not have yet are taken.
+
+        Raises `MediaError`: 491 or 500 another offer is open; 503 no ports.
+        """
+        from_leg, to_leg = self._legs(side)
+        pairs = self._pairs(side, self.streams)
+        ends = to_leg.dtmf is Dtmf.END
+        if not from_leg.agreed.said or (to_leg.agreed.told and all(fits(other, mine, ends) for mine, other in pairs)):
+            return b""
+        if from_leg.state in _OPEN_OFFERS:
+            raise MediaError(491, "an offer of the other side is open")
+        after = self._move(to_leg, Move.SEND_OFFER)
+        description, readings = self._read(from_leg.agreed.said)
+        lines = len(readings)
+        direct(description, readings, [mine for mine, _ in pairs])
+        crossing = adapt(description, readings, from_leg, to_leg, pairs, False)
+        cut(description, readings, to_leg.agreed.lines)
+        pad(description, readings, self.streams, to_leg.agreed.lines)
+        proposed = self._propose(side, description, readings, crossing, now, own=True)
+        theirs = [other for _, other in pairs] + [None] * len(readings)
+        mux = [reading.mux or bool(other and other.mux) for reading, other in zip(readings, theirs, strict=False)]
+        self._begin(proposed + self.streams[len(proposed) :], mux, lines, True, now)
+        to_leg.state = after
+        return self._render(side, description, readings, proposed)
 
     # -- what there is -------------------------------------------------------------------------------------------------
 
@@ -248,11 +308,17 @@ class MediaSession:
             raise MediaError(500, "the call's media are closed")
         return (self.a, self.b) if side == "a" else (self.b, self.a)
 
-    def _moves(self, from_leg: Leg, to_leg: Leg, got: Move, sent: Move) -> tuple[Negotiation, Negotiation]:
+    def _pairs(self, side: str, streams: tuple[Stream, ...]) -> list[Pair]:
+        return [(s.a, s.b) for s in streams] if side == "a" else [(s.b, s.a) for s in streams]
+
+    def _move(self, leg: Leg, move: Move) -> Negotiation:
         try:
-            return advance(from_leg.state, got), advance(to_leg.state, sent)
+            return advance(leg.state, move)
         except OfferAnswerError as error:
             raise MediaError(error.status, error.reason) from None
+
+    def _moves(self, from_leg: Leg, to_leg: Leg, got: Move, sent: Move) -> tuple[Negotiation, Negotiation]:
+        return self._move(from_leg, got), self._move(to_leg, sent)
 
     def _read(self, sdp: bytes) -> tuple[SessionDescription, list[StreamReading]]:
         try:
@@ -267,10 +333,37 @@ class MediaSession:
                 leg.family = reading.host.family
                 return
 
+    def _begin(self, proposed: tuple[Stream, ...], mux: list[bool], lines: int, own: bool, now: float) -> None:
+        """An offer is open that proposes these streams."""
+        if self.proposed:  # of the last exchange; a preview that nobody revoked stands
+            self._give_back(now, (self.before or (), self.proposed), (self.streams, proposed))
+        self.before = self.streams
+        self.proposed = proposed
+        self.offered_mux = tuple(mux)
+        self.offered_lines = lines
+        self.own = own
+        for leg in (self.a, self.b):
+            leg.before = leg.agreed
+            leg.asked_again = False
+
+    def _settle(self, now: float) -> None:
+        """The answer is final: nothing to go back to, and what it refused is free."""
+        before, self.before = self.before, None
+        if before or self.own or [stream for stream in self.streams if not stream.kind]:
+            self._give_back(now, (before or (), self.proposed), (self.streams,))
+            self.proposed = self.streams
+
     def _propose(
-        self, side: str, description: SessionDescription, readings: list[StreamReading], now: float
+        self,
+        side: str,
+        description: SessionDescription,
+        readings: list[StreamReading],
+        crossing: Sequence[Crossing],
+        now: float,
+        own: bool = False,
     ) -> tuple[Stream, ...]:
-        """The streams that an offer proposes, ports taken. Raises `MediaError` with none taken."""
+        """The streams that `side`'s description proposes, ports taken. With `own` it has said it before, and nothing of
+        it is news. Raises `MediaError` with none taken."""
         from_leg, to_leg = self._legs(side)
         taken: list[Address] = []
         proposed = []
@@ -279,12 +372,16 @@ class MediaSession:
                 if not reading.kind or reading.host is None:
                     proposed.append(Stream(media.media, "", None, None))
                     continue
+                said, told = crossing[index]
                 old = self.streams[index] if index < len(self.streams) else None
                 old_from, old_to = (None, None) if old is None else (old.a, old.b) if side == "a" else (old.b, old.a)
-                family = 0 if reading.host.unspecified and old_from else reading.host.family
-                mine = self._side(from_leg, old_from, family, taken, now)
-                theirs = self._side(to_leg, old_to, 0, taken, now)
-                mine = _heard(mine, reading, reading.mux, old_from)
+                if own and old_from is not None:
+                    mine = old_from
+                else:
+                    family = 0 if reading.host.unspecified and old_from else reading.host.family
+                    mine = self._side(from_leg, old_from, family, taken, now)
+                    mine = heard(mine, reading, reading.mux, old_from, said, reading.direction)
+                theirs = informed(self._side(to_leg, old_to, 0, taken, now), told, reading.direction)
                 pair = (mine, theirs) if side == "a" else (theirs, mine)
                 proposed.append(Stream(media.media, reading.kind, *pair))
         except MediaError:
@@ -303,9 +400,13 @@ class MediaSession:
         if port is None:
             raise MediaError(503, "no free media port")
         taken.append(port)
-        return _tuple(StreamSide, (port, family, None, None, False, False, "", old.generation if old else 0))
+        if old is not None:
+            return old._replace(local=port, family=family, remote=None, remote_rtcp=None)
+        return _tuple(StreamSide, (port, family, None, None, False, False, "", 0, (), "", (), ""))
 
-    def _agree(self, side: str, index: int, media: MediaDescription, reading: StreamReading) -> Stream:
+    def _agree(
+        self, side: str, index: int, media: MediaDescription, reading: StreamReading, crossing: Crossing
+    ) -> Stream:
         """What offer and answer make of stream `index`; `side` is the answerer."""
         offer = self.proposed[index]
         if not reading.kind or reading.kind != offer.kind or offer.a is None or offer.b is None:
@@ -313,14 +414,52 @@ class MediaSession:
         mux = reading.mux and self.offered_mux[index]
         a, b = offer.a, offer.b
         now = self.streams[index] if index < len(self.streams) else None
+        said, told = crossing
+        direction = reading.direction
         if side == "a":
-            a = _heard(a, reading, mux, now.a if now else None)
+            a = heard(a, reading, mux, now.a if now else None, said, willing_in_answer(a.told_direction, direction))
+            b = informed(b, told, direction)
         else:
-            b = _heard(b, reading, mux, now.b if now else None)
-        formats = tuple(media.formats)
-        encodings = reading.section.encodings
-        rate = clock_rate(formats[0], encodings) if offer.kind == "rtp" and formats else 8000
-        return Stream(offer.media, offer.kind, a, b, rate, formats, encodings)
+            b = heard(b, reading, mux, now.b if now else None, said, willing_in_answer(b.told_direction, direction))
+            a = informed(a, told, direction)
+        return _named(offer.media, offer.kind, a, b, media, reading, said)
+
+    def _hear(
+        self,
+        side: str,
+        offered: tuple[Stream, ...],
+        description: SessionDescription,
+        readings: list[StreamReading],
+        crossing: Sequence[Crossing],
+        final: bool,
+        now: float,
+    ) -> None:
+        """`side` answers an offer of ours. The other side keeps what it has: it is told later."""
+        again = self._legs(side)[0].asked_again
+        streams = []
+        for index, (stream, (mine, theirs)) in enumerate(zip(offered, self._pairs(side, offered), strict=True)):
+            if index >= len(readings):
+                streams.append(stream)
+                continue
+            reading, (said, _) = readings[index], crossing[index]
+            if mine is None or not reading.kind or reading.kind != stream.kind:
+                pair = (None, theirs) if side == "a" else (theirs, None)
+                streams.append(
+                    stream._replace(a=pair[0], b=pair[1]) if theirs else Stream(stream.media, "", None, None)
+                )
+                continue
+            flowing = self.streams[index] if index < len(self.streams) else None
+            known = None if flowing is None else flowing.a if side == "a" else flowing.b
+            mux = reading.mux and (mine.mux if again else self.offered_mux[index])
+            willing = willing_in_answer(mine.told_direction, reading.direction)
+            mine = heard(mine, reading, mux, known, said, willing)
+            a, b = (mine, theirs) if side == "a" else (theirs, mine)
+            named = _named(stream.media, stream.kind, a, b, description.media[index], reading, said)
+            apart = stream.apart and (again or not (theirs and have_common(said, theirs.formats)))
+            streams.append(named._replace(apart=apart) if apart else named)
+        self.streams = tuple(streams)
+        if final:
+            self._settle(now)
 
     def _render(
         self,
@@ -328,24 +467,18 @@ class MediaSession:
         description: SessionDescription,
         readings: list[StreamReading],
         streams: Iterable[Stream],
-        mux: tuple[bool, ...],
     ) -> bytes:
         """`side`'s description, for the other side."""
         from_leg, to_leg = self._legs(side)
-        ends = self._ends(to_leg, [stream.b if side == "a" else stream.a for stream in streams], mux)
+        ends = self._ends(to_leg, [stream.b if side == "a" else stream.a for stream in streams])
         default = next((end for end in ends if end.port), ends[0] if ends else self._nowhere(to_leg))
         disguise = _OPEN
         if from_leg.facts.hidden:
             disguise = Disguise(True, host_names(description, readings), to_leg.cname)
-        rest = rewrite(description, readings, ends, default, disguise)
-        if rest != to_leg.sent or default.host != to_leg.sent_host:
-            to_leg.version += 1
-            to_leg.sent = rest
-            to_leg.sent_host = default.host
-        origin = f"v=0\r\no=- {to_leg.session_id} {to_leg.version} IN IP{default.family} {default.host}\r\n"
-        return (origin + rest).encode("utf-8", "surrogateescape")
+        text = rewrite(description, readings, ends, default, disguise)
+        return to_leg.send(text, f"IN IP{default.family} {default.host}", len(readings))
 
-    def _ends(self, leg: Leg, sides: list[StreamSide | None], mux: tuple[bool, ...]) -> list[OurEnd]:
+    def _ends(self, leg: Leg, sides: list[StreamSide | None]) -> list[OurEnd]:
         """Where `leg` finds us for each stream; for those that are disabled, at port 0 of the address of the others."""
         ends = []
         nowhere: OurEnd | None = None
@@ -358,7 +491,7 @@ class MediaSession:
                 continue
             ours = leg.address(side.family)
             assert ours is not None
-            ends.append(_tuple(OurEnd, (ours.advertised, side.family, side.local.port, mux[index])))
+            ends.append(_tuple(OurEnd, (ours.advertised, side.family, side.local.port, self.offered_mux[index])))
         return ends
 
     def _nowhere(self, leg: Leg, family: int = 0) -> OurEnd:
@@ -367,64 +500,29 @@ class MediaSession:
         assert ours is not None
         return OurEnd(ours.advertised, family, 0, False)
 
-    def _changes(self) -> tuple[tuple[Flow, ...], tuple[FlowId, ...]]:
-        """Flows that differ from what the plane was told, and those that are no more."""
-        changed = []
-        removed = []
-        for index, stream in enumerate(self.streams):
-            told = self.applied.get(index)
-            if stream.a is not None and stream.b is not None:
-                flow = self._flow(index, stream, stream.a, stream.b)
-                if flow != told:
-                    self.applied[index] = flow
-                    changed.append(flow)
-            elif told is not None:
-                del self.applied[index]
-                removed.append(told.id)
-        if len(self.applied) > len(self.streams):
-            for index in [index for index in self.applied if index >= len(self.streams)]:
-                removed.append(self.applied.pop(index).id)
-        return tuple(changed), tuple(removed)
-
-    def _flow(self, index: int, stream: Stream, a: StreamSide, b: StreamSide) -> Flow:
-        silence = self.home.settings.silence if stream.media in _WATCHED and a.flowing and b.flowing else 0.0
-        flow_id = f"{self.call_id}/{index}"
-        side_a, side_b = _flow_side(self.a, a, self.a.cname), _flow_side(self.b, b, self.b.cname)
-        return Flow(flow_id, stream.kind, stream.clock_rate, side_a, side_b, silence)
-
     def _give_back(self, now: float, old: Iterable[tuple[Stream, ...]], kept: Collection[tuple[Stream, ...]]) -> None:
         """Give the ports back that are in `old` but not in `kept`."""
-        gone = _ports(old)
+        gone = ports_of(old)
         if kept:
-            gone -= _ports(kept)
+            gone -= ports_of(kept)
         for port in gone:
             self.home.pool.give_back(port, now)
 
 
-def _ports(generations: Iterable[tuple[Stream, ...]]) -> set[Address]:
-    ports = set()
-    for streams in generations:
-        for stream in streams:
-            if stream.a is not None:
-                ports.add(stream.a.local)
-            if stream.b is not None:
-                ports.add(stream.b.local)
-    return ports
-
-
-def _heard(side: StreamSide, reading: StreamReading, mux: bool, now: StreamSide | None) -> StreamSide:
-    """`side` with what its SDP said, where `now` is what flows. An address of the other family cannot be reached from
-    our port: it is learned from its packets."""
-    host = reading.host
-    remote = reading.remote if host is not None and host.family == side.family else None
-    rtcp = None if remote is None else remote if mux else rtcp_address(reading)
-    held = host is not None and host.unspecified
-    flowing = reading.direction == "sendrecv" and not reading.section.starved and not held
-    generation = side.generation if now is None else now.generation
-    if not (now and generation and now.remote == remote and now.remote_rtcp == rtcp and now.local == side.local):
-        generation += 1
-    heard = (side.local, side.family, remote, rtcp, mux, flowing, reading.direction, generation)
-    return _tuple(StreamSide, heard)
+def _named(
+    kind_of_media: str,
+    kind: str,
+    a: StreamSide | None,
+    b: StreamSide | None,
+    media: MediaDescription,
+    reading: StreamReading,
+    said: Formats,
+) -> Stream:
+    """A stream, and what the answer names as its formats."""
+    if kind != "rtp":
+        return Stream(kind_of_media, kind, a, b, 8000, tuple(media.formats))
+    rate = said[0].rate if said else 8000
+    return Stream(kind_of_media, kind, a, b, rate, tuple([f[0] for f in said]), reading.section.encodings)
 
 
 def _revived(stream: Stream, told: Flow | None) -> Stream:
@@ -438,10 +536,9 @@ def _revived(stream: Stream, told: Flow | None) -> Stream:
     return stream._replace(a=sides[0], b=sides[1])
 
 
-def _flow_side(leg: Leg, side: StreamSide, cname: str) -> FlowSide:
-    local, _, remote, remote_rtcp, mux, _, _, generation = side
-    facts = leg.facts
-    return _tuple(FlowSide, (local, remote, remote_rtcp, mux, facts.signalling, facts.latching, generation, cname))
+def _without_origin(sdp: bytes) -> bytes:
+    head, _, rest = sdp.partition(b"\no=")
+    return head + b"\n" + rest.partition(b"\n")[2]
 
 
 def _text(address: Address | None) -> str:

@@ -1,0 +1,150 @@
+"""What of one leg's description goes to the other: its formats by the profiles of both, under the numbers that the
+reader knows, and as many m-lines as the reader has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sbc.media.facts import Dtmf
+from sbc.media.formats import (
+    EVENT,
+    Changes,
+    Format,
+    Formats,
+    free_number,
+    media_rate,
+    numbers_for_answer,
+    numbers_for_offer,
+    ordered,
+    permitted,
+    read_formats,
+    recast,
+    renumbered,
+    without_events,
+)
+from sbc.media.reading import DIRECTIONS, StreamReading, read_section
+from sbc.media.stream import Leg, Stream, StreamSide
+from sbc.sdp import MediaDescription, SessionDescription, split_lines
+
+Pair = tuple[StreamSide | None, StreamSide | None]
+"""The sides of a stream: the writer's, and the reader's."""
+Crossing = tuple[Formats, Formats]
+"""Formats of a stream: as the writer said them, and as the reader is told them."""
+
+_NONE: Crossing = ((), ())
+_NOBODY: Pair = (None, None)
+
+
+def adapt(
+    description: SessionDescription,
+    readings: list[StreamReading],
+    writer: Leg,
+    reader: Leg,
+    pairs: Sequence[Pair],
+    answering: bool,
+) -> list[Crossing]:
+    """Change `description` of `writer` into what `reader` may be told, formats only; a stream of which none is left is
+    marked in `readings` as one that cannot be relayed. Gives the formats of each stream.
+
+    `pairs`: the sides as they stand, of those streams that both have; in an answer as the offer left them.
+    """
+    ruled = _has_rules(writer) or _has_rules(reader)
+    ends = writer.dtmf is Dtmf.END or reader.dtmf is Dtmf.END
+    crossing = []
+    for index, media in enumerate(description.media):
+        reading = readings[index]
+        if reading.kind != "rtp":
+            crossing.append(_NONE)
+            continue
+        said = told = written = read_formats(media.format_list, media.body)
+        if ruled:
+            one, other = writer.facts.profile, reader.facts.profile
+            said = permitted(media.media, written, one, other)
+            if not said:
+                readings[index] = reading._replace(kind="", bare=True)
+                crossing.append(_NONE)
+                continue
+            told = ordered(media.media, said, other.order) if other.order else said
+        mine, theirs = pairs[index] if index < len(pairs) else _NOBODY
+        changes: Changes = ()
+        if theirs is not None:
+            if not answering:
+                changes = numbers_for_offer(told, theirs.told, theirs.formats)
+            elif mine is not None:
+                changes = numbers_for_answer(told, mine.told, theirs.formats)
+        if changes:
+            told = renumbered(told, changes)
+        if ends and media.media == "audio":
+            told = (
+                _with_events(told, theirs, reader) if not answering else _events_answered(told, theirs, writer, reader)
+            )
+        if told is not written and told != written:
+            media.format_list, media.body = recast(media.body, written, told, changes, "")
+            told = read_formats(media.format_list, media.body)
+        crossing.append((said, told))
+    return crossing
+
+
+def _has_rules(leg: Leg) -> bool:
+    profile = leg.facts.profile
+    return bool(profile.allow or profile.deny or profile.order)
+
+
+def _with_events(told: Formats, theirs: StreamSide | None, reader: Leg) -> Formats:
+    """An offer to a side whose telephone-events end here has them, whatever the other side offers."""
+    if reader.dtmf is not Dtmf.END or any(f.encoding == EVENT for f in told):
+        return told
+    known = () if theirs is None else (*theirs.told, *theirs.formats)
+    same = next((f for f in known if f.encoding == EVENT), None)
+    if same is None:
+        taken = {f.number for f in (*told, *known)}
+        same = Format(free_number(taken, "101" if "101" not in taken else "96"), f"{EVENT}/{media_rate(told)}", "0-15")
+    return (*told, same._replace(parameters=same.parameters or "0-15"))
+
+
+def _events_answered(told: Formats, theirs: StreamSide | None, writer: Leg, reader: Leg) -> Formats:
+    """An answer has telephone-events for an offerer whose events end here and who offered them, and only if they were
+    offered."""
+    offered = () if theirs is None else tuple(f for f in theirs.formats if f.encoding == EVENT)
+    if not offered:
+        return without_events(told)
+    if reader.dtmf is not Dtmf.END or any(f.encoding == EVENT for f in told):
+        return told
+    rate = media_rate(told)
+    return (*told, next((f for f in offered if f.rate == rate), offered[0]))
+
+
+def pad(description: SessionDescription, readings: list[StreamReading], streams: Sequence[Stream], count: int) -> None:
+    """Add disabled m-lines up to `count`, where the reader has more than the writer (RFC 3264 section 8: they cannot
+    become fewer)."""
+    while len(readings) < count:
+        index = len(readings)
+        kind = streams[index].media if index < len(streams) else "audio"
+        protocol, format_ = ("udptl", "t38") if kind == "image" else ("RTP/AVP", "0")
+        line = f"m={kind} 0 {protocol} {format_}"
+        description.media.append(MediaDescription(line, kind, 0, 1, protocol, format_))
+        readings.append(StreamReading("", True, None, None, False, "sendrecv", read_section("")))
+
+
+def cut(description: SessionDescription, readings: list[StreamReading], count: int) -> None:
+    """Take disabled m-lines from the end that the reader does not have, down to `count`."""
+    while len(readings) > count and not readings[-1].kind:
+        readings.pop()
+        description.media.pop()
+
+
+def direct(description: SessionDescription, readings: list[StreamReading], sides: Sequence[StreamSide | None]) -> None:
+    """Make an answer of old into an offer: what its writer would do by itself, and nothing for streams that it does not
+    have any more."""
+    said_for_all = [line for line in split_lines(description.session) if line[2:] not in DIRECTIONS]
+    description.session = "\r\n".join(said_for_all)
+    for index, media in enumerate(description.media):
+        side = sides[index] if index < len(sides) else None
+        reading = readings[index]
+        if side is None:
+            readings[index] = reading._replace(kind="", bare=True)
+            continue
+        direction = side.willing or reading.direction
+        formats = read_formats(media.format_list, media.body)
+        _, media.body = recast(media.body, formats, formats, (), direction)
+        readings[index] = reading._replace(direction=direction)

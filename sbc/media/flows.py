@@ -1,0 +1,67 @@
+"""From the streams of a session to what the plane should have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sbc.media.facts import Dtmf
+from sbc.media.flow import Flow, FlowEvents, FlowId
+from sbc.media.formats import Formats, events, media_rate, payload_map
+from sbc.media.stream import Leg, Stream, StreamSide, flow_side
+
+if TYPE_CHECKING:
+    from sbc.media.session import MediaSession
+
+_WATCHED = frozenset({"audio", "video", "image"})
+"""Media that are never silent for long while they flow both ways; text (RFC 4103) is, when nobody types."""
+
+_PLAIN: frozenset[str] = frozenset()
+_MAPPED = frozenset({"payload-map"})
+_DTMF = frozenset({"dtmf"})
+
+
+def follow(session: MediaSession) -> tuple[tuple[Flow, ...], tuple[FlowId, ...]]:
+    """Flows that differ from what the plane was told, and those that are no more; from now on it is told."""
+    changed = []
+    removed = []
+    applied = session.applied
+    for index, stream in enumerate(session.streams):
+        told = applied.get(index)
+        if stream.a is not None and stream.b is not None and not stream.apart:
+            flow = _flow(session, index, stream, stream.a, stream.b)
+            if flow != told:
+                applied[index] = flow
+                changed.append(flow)
+        elif told is not None:
+            del applied[index]
+            removed.append(told.id)
+    for index in [index for index in applied if index >= len(session.streams)]:
+        removed.append(applied.pop(index).id)
+    return tuple(changed), tuple(removed)
+
+
+def _flow(session: MediaSession, index: int, stream: Stream, a: StreamSide, b: StreamSide) -> Flow:
+    silence = session.home.settings.silence if stream.media in _WATCHED and a.flowing and b.flowing else 0.0
+    flow_id = f"{session.call_id}/{index}"
+    leg_a, leg_b = session.a, session.b
+    flow = Flow(flow_id, stream.kind, stream.clock_rate, flow_side(leg_a, a), flow_side(leg_b, b), silence)
+    if a.told != b.formats or b.told != a.formats:
+        map_a, map_b = payload_map(a.told, a.formats, b.formats), payload_map(b.told, b.formats, a.formats)
+        if map_a or map_b:
+            flow = flow._replace(treatments=_MAPPED, map_a=map_a, map_b=map_b)
+    if stream.media == "audio" and (leg_a.dtmf is not Dtmf.PASS or leg_b.dtmf is not Dtmf.PASS):
+        flow = flow._replace(treatments=flow.treatments | _DTMF, events_a=_events(leg_a, a), events_b=_events(leg_b, b))
+    return flow
+
+
+def _events(leg: Leg, side: StreamSide) -> FlowEvents:
+    """A side sends events by the numbers that it was told, or by its own; it gets them by its own."""
+    heard = tuple(dict((*events(side.formats), *events(side.told))).items())
+    return FlowEvents(heard, _best(side.formats), leg.dtmf is not Dtmf.PASS, leg.dtmf is Dtmf.END)
+
+
+def _best(formats: Formats) -> tuple[int, int] | None:
+    """Of several, the one with the clock of the media (RFC 4733 section 2.1)."""
+    rate = media_rate(formats)
+    kinds = events(formats)
+    return next((kind for kind in kinds if kind[1] == rate), kinds[0] if kinds else None)
