@@ -342,13 +342,17 @@ class History:
         return faults + self._repeated_finals() + self._repeated_byes() + self._strange_messages()
 
     def _repeated_finals(self) -> list[str]:
-        finals: dict[tuple[str, str], set[bytes]] = {}
-        for _, source, target, data in self.network.sent:
+        """A request that was so long on its way that timer J or I has fired is a new one: that is the RFC's doing."""
+        finals: dict[tuple[str, str], tuple[float, set[bytes]]] = {}
+        for when, source, target, data in self.network.sent:
             if source in (OUTSIDE, INSIDE) and target == self.caller.address and data.startswith(b"SIP/2.0"):
                 message = parse(data, Limits())
                 if isinstance(message, Response) and message.status >= 200:
-                    finals.setdefault((message.via.branch or "", message.cseq.method), set()).add(data)
-        return [f"{len(seen)} final responses to {key}" for key, seen in finals.items() if len(seen) > 1]
+                    key = (message.via.branch or "", message.cseq.method)
+                    first, seen = finals.setdefault(key, (when, set()))
+                    if when < first + 32.0:
+                        seen.add(data)
+        return [f"{len(seen)} final responses to {key}" for key, (_, seen) in finals.items() if len(seen) > 1]
 
     def _repeated_byes(self) -> list[str]:
         byes: Counter[tuple[str, str]] = Counter()
