@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from sbc.b2bua import (
+    Abandon,
     Answer,
     ApplyFlow,
     Ask,
@@ -164,6 +165,9 @@ class Stack:
     def respond(self, transaction: str, response: Response, now: float, *, label: str | None) -> list[Effect]:
         return self._world.effect("respond", transaction, response.status, label)
 
+    def abandon(self, transaction: str) -> None:
+        self._world.said.append(("abandon", transaction))
+
     def transport_failed(self, transaction: str, now: float) -> list[Effect]:
         return self._world.effect("transport_failed", transaction)
 
@@ -251,6 +255,13 @@ def test_all_commands_of_an_event_are_carried_out_before_the_next_event_is_handl
         ("respond", "server-1", 200, "call-1"),
         ("handle", "TransactionFailed"),
     ]
+
+
+def test_a_request_that_is_not_to_be_answered_is_forgotten(world: World) -> None:
+    world.effects["receive"] = [Deliver(RECEIVED)]
+    world.commands[RequestReceived] = [Abandon("server-1")]
+    world.driver.receive(PACKET)
+    assert world.said[2:] == [("abandon", "server-1")]
 
 
 def test_a_failure_from_within_a_write_waits_until_the_effects_are_carried_out(world: World) -> None:
