@@ -202,7 +202,15 @@ def test_the_end_is_said_once_when_the_last_figures_are_in(ladder: Ladder) -> No
     assert stream.a["packets"] == stream.b["packets"] == 0
 
 
-def test_figures_that_do_not_come_are_not_waited_for(ladder: Ladder) -> None:
+def test_figures_that_do_not_come_are_waited_for_a_moment_only(new_ladder: Callable[..., Ladder]) -> None:
+    ladder = new_ladder(reports=False, settings=Settings(final_stats_wait=2.0))
+    ladder.play(ANSWERED, HUNG_UP)
+    assert not [command for command in ladder.edge.commands if isinstance(command, CallEnded)]
+    ladder.play("2 s")
+    assert ladder.record.streams[0].a == {}
+
+
+def test_figures_of_a_plane_that_died_are_not_waited_for(ladder: Ladder) -> None:
     ladder.play(ANSWERED)
     ladder.play("caller -> BYE", "caller <- 200 BYE", "callee <- BYE", "callee -> 200 BYE")
     assert not ladder.edge.b2bua.idle

@@ -147,6 +147,8 @@ class Edge:
     fails: Callable[[Hop], bool] = lambda hop: False
     """Whether a message that belongs to a transaction cannot be sent to this hop."""
     max_calls: int = 10000
+    reports: bool = True
+    """The plane tells its last figures of a flow."""
     open: bool = True
     """The public zone serves everybody."""
     hooks: Hooks | None = None
@@ -244,7 +246,8 @@ class Edge:
             case RemoveFlow(flow_id):
                 del self.flows[flow_id]  # a flow is removed once
                 report = StatsReport(flow_id, StreamStats(), StreamStats(), True)
-                self.events.after(0.01, lambda: self.tell(report))
+                if self.reports:
+                    self.events.after(0.01, lambda: self.tell(report))
             case BindPorts(host, pairs):
                 first = 20000 + 2 * self.next_port[host]
                 self.next_port[host] += pairs
