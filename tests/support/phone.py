@@ -30,8 +30,9 @@ from tests.support.world import Events, Wires, tokens
 
 
 def sdp(address: Address, port: int, version: int = 1, direction: str = "sendrecv") -> bytes:
+    name = "secret session" if address.host.startswith("10.") else "session"
     return (
-        f"v=0\r\no=user 1 {version} IN IP4 {address.host}\r\ns=secret session\r\nc=IN IP4 {address.host}\r\nt=0 0\r\n"
+        f"v=0\r\no=user 1 {version} IN IP4 {address.host}\r\ns={name}\r\nc=IN IP4 {address.host}\r\nt=0 0\r\n"
         f"m=audio {port} RTP/AVP 0 8\r\na=rtpmap:0 PCMU/8000\r\na={direction}\r\n"
     ).encode()
 
