@@ -170,6 +170,7 @@ class B2bua:
             "calls": len(context.calls),
             "dialogs": len(context.dialogs),
             "questions": len(context.questions),
+            "aliases": len(context.aliases),
             "deadlines": len(context.deadlines) - len(context.deadlines.of(_NOBODY)),
             "media sessions": context.media.session_count,
             "ports in use": context.media.ports_in_use,

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sbc.b2bua.call import Call, Exchange, Input, Leg, Purpose, Replaced, Sent
+from sbc.b2bua.call import Call, Exchange, Input, Leg, Purpose, Replaced, Sent, TakenOver
 from sbc.b2bua.commands import ApplyFlow, CallId, Command, Decided, RemoveFlow, Respond, SendRequest
 from sbc.b2bua.deadlines import Deadlines
 from sbc.b2bua.hooks import Hooks, LegView
@@ -36,8 +36,8 @@ class Context:
     """(Call-ID, our tag) -> the call and the leg."""
     questions: dict[str, tuple[Call, int]] = field(default_factory=dict)
     """Token of an Ask under way -> the call, and the number of the attempt, that wait for it."""
-    aliases: dict[str, Replaced] = field(default_factory=dict)
-    """Our names of calls in Replaces values that crossed to another zone."""
+    aliases: dict[str, Replaced | TakenOver] = field(default_factory=dict)
+    """Our names of dialogs in Replaces values that crossed, each as long as the call that it belongs to."""
     places: Places = field(init=False)
     now: float = 0.0
     out: list[Command] = field(default_factory=list)
@@ -88,7 +88,8 @@ class Context:
         self.deadlines.clear_all(call.id)
         for leg in (call.a, *call.b_legs):
             self.dialogs.pop((leg.invite.call_id, leg.local_tag), None)
-        self.aliases.pop(call.alias, None)
+        for alias in call.aliases:
+            del self.aliases[alias]
         del self.calls[call.id]
 
 

@@ -15,7 +15,9 @@ from sbc.sip import Hop, Request, Response, TransactionId, make_response
 
 _OFFERING = frozenset({"INVITE", "UPDATE"})
 _SERVED = _OFFERING | {"PRACK"}
-_RELAYED = frozenset({"INFO", "MESSAGE", "REFER", "NOTIFY"})
+_TRANSFER = frozenset({"REFER", "NOTIFY"})
+"""Their bodies do not cross as they are."""
+_RELAYED = frozenset({"INFO", "MESSAGE"}) | _TRANSFER
 
 
 def request_received(
@@ -110,7 +112,7 @@ def _relay(context: Context, call: Call, leg: Leg, request: Request, transaction
     if request.method == "REFER":
         refusal = transfer.refer(context, call, leg, other, request, built)
     elif request.method == "NOTIFY":
-        refusal = transfer.notify(call, leg, request, built)
+        refusal = transfer.notify(call, leg, other, request, built)
     if refusal is not None:
         context.decided(call, "call", refusal.policy, f"{request.method} refused: {refusal.status}", refusal.reason)
         answer(context, call.id, request, transaction, refusal.status, refusal.phrase, refusal.headers)

@@ -5,9 +5,9 @@ RFC 3261 sections 8.2, 12.1 and 13.3: we are the UAS of the A leg.
 
 from __future__ import annotations
 
-from sbc.b2bua import session_timer, transfer
-from sbc.b2bua.call import Call, CallState, Ending, Input, Leg
-from sbc.b2bua.capabilities import SCHEMES, note, required, unreadable_body, unsupported_extensions
+from sbc.b2bua import bodies, replacing, session_timer
+from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, TakenOver
+from sbc.b2bua.capabilities import SCHEMES, note, required, unsupported_extensions
 from sbc.b2bua.commands import Abandon, CallOpened, CallRecord, LegRecord, MessageSeen, Respond
 from sbc.b2bua.context import Context, contact, uri_host
 from sbc.b2bua.hooks import CallView, Drop, Reject, RouteVerdict, Targets
@@ -38,8 +38,8 @@ def open_call(context: Context, request: Request, transaction: TransactionId, pa
     # provisional or final response within 200 ms"
     context.out.append(Respond(call.id, transaction, make_response(request, 100)))
     context.deadlines.set(call.id, "no answer", context.now + context.settings.no_answer)
-    taken_over = transfer.target_of(context, request)
-    if isinstance(taken_over, transfer.TakenOver):
+    taken_over = replacing.target_of(context, request)
+    if isinstance(taken_over, TakenOver):
         call.replaces = taken_over.replaces
         route: RouteVerdict = Targets(
             "transfer", (taken_over.target,), "it takes the place of a call of ours (Replaces)"

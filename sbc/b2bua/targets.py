@@ -5,7 +5,7 @@ RFC 3261 sections 13.2 (we are the UAC), 16.6 and 16.7 (targets and the choice b
 
 from __future__ import annotations
 
-from sbc.b2bua import crossing, redirect, reliable, session_timer, transfer
+from sbc.b2bua import bodies, crossing, redirect, reliable, replacing, session_timer
 from sbc.b2bua.answers import session_description
 from sbc.b2bua.call import Attempt, Call, CallState, Ending, Input, Leg, Purpose
 from sbc.b2bua.capabilities import allow, note, passed
@@ -205,7 +205,7 @@ def _b_invite(context: Context, call: Call, leg: Leg, target: Target, body: byte
         headers.add("Require" if reliable.required_of(leg) else "Supported", "100rel")
     session_timer.ask(context, leg, headers)
     passed(received, headers)
-    transfer.add_replaces(call, headers)
+    replacing.add_replaces(call, headers)
     crossing.cross_headers(received.headers, headers, crossing_border)
     own_agent(context, headers, "User-Agent")
     if body:

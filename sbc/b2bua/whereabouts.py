@@ -8,7 +8,7 @@ from functools import lru_cache
 from sbc.b2bua.call import Leg
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Target
-from sbc.sip import Address, Dialog, Hop, Request, Response, SipError, parse_name_address, parse_via
+from sbc.sip import Address, Dialog, Hop, Request, Response, SipError, parse_name_address, parse_uri, parse_via
 
 
 def names_of(context: Context, leg: Leg, message: Request | Response) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def hop_to(context: Context, hop: Hop, dialog: Dialog, message: Request | Respon
     remote = Address(uri.host, uri.port or 5060)
     if (remote == hop.remote and transport == hop.transport) or not is_address(uri.host):
         return hop
-    if _is_private(uri.host) and not _is_private(hop.remote.host):
+    if is_private(uri.host) and not is_private(hop.remote.host):
         return hop  # what it calls itself behind its NAT is nowhere from here
     local = hop.local
     if transport != hop.transport or (":" in uri.host) != (":" in local.host):
@@ -93,9 +93,23 @@ _PRIVATE = tuple(
 
 
 @lru_cache(4096)
-def _is_private(host: str) -> bool:
+def is_private(host: str) -> bool:
+    """Whether `host` is an IP address that means something else in every network."""
+    if not is_address(host):
+        return False
     address = ipaddress.ip_address(host.partition("%")[0])
     return any(address in network for network in _PRIVATE)
+
+
+def behind_nat(leg: Leg) -> bool:
+    """Whether the element of `leg` can be reached only where its signalling comes from."""
+    if leg.fixed_hop or leg.dialog is None:
+        return leg.fixed_hop
+    try:
+        host = parse_uri(leg.dialog.remote_target).host
+    except SipError:
+        return True
+    return is_private(host) and not is_private(leg.hop.remote.host)
 
 
 @lru_cache(4096)
