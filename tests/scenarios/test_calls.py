@@ -222,9 +222,5 @@ def test_what_the_sbc_answers_itself(
 
 @both_ways
 def test_sipps_own_scenarios_work_unchanged(border: Border, route: Route) -> None:
-    answering = callee(border, route, "-uas")
-    calling = caller(border, route, "-uac")
-    calling.wait()
-    answering.wait()
-    record = border.record(calling)
+    record = place(border, route, "-uac", "-uas")
     assert (record["status"], record["ended_by"]) == (200, "caller")

@@ -52,8 +52,8 @@ class Edge:
         return [line for line in self.log().splitlines() if _TROUBLE.search(line)]
 
     def sbc(self, *arguments: str) -> str:
-        """Output of the `sbc` command with this configuration."""
-        command = [_BIN / "sbc", *arguments, "--config", self.config]
+        """Output of the `sbc` command about this service."""
+        command = [_BIN / "sbc", *arguments, "--state", self.directory / "state"]
         return subprocess.run(command, check=True, capture_output=True, text=True, cwd=_ROOT, timeout=20).stdout
 
     def calls(self) -> list[dict[str, Any]]:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import struct
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import NamedTuple
 
 from tests.support.capture import Frame, Payload, addresses_in_headers, payloads
@@ -86,18 +88,35 @@ def tokens_of(frames: list[Frame], known: Iterable[str] = ()) -> set[Token]:
     return {token for token in tokens if token.value not in public}
 
 
+class _Haystack:
+    """Payloads one behind the other, so that a token is looked for in all of them at once."""
+
+    def __init__(self, carried: list[Payload], *, lowered: bool) -> None:
+        self._carried = carried
+        self._starts = list(accumulate((len(payload.data) + 1 for payload in carried), initial=0))
+        self._text = b"\n".join(payload.data for payload in carried)
+        if lowered:
+            self._text = self._text.lower()
+
+    def first(self, token: Token) -> tuple[int, Payload, int] | None:
+        """Frame, payload and offset of the first place, in the order of the payloads."""
+        found = self._text.find(token.value)
+        if found < 0:
+            return None
+        which = bisect_right(self._starts, found) - 1
+        payload, offset = self._carried[which], found - self._starts[which]
+        return payload.frame_of(offset + len(token.value) - 1), payload, offset
+
+
 def sightings(frames: list[Frame], tokens: Iterable[Token]) -> list[Sighting]:
     """The first place of each token in a capture of the public link, taken at the public hosts."""
     carried = payloads(frames)
-    lowered = [payload.data.lower() for payload in carried]
+    whole = [payload for payload in carried if not payload.marks]
+    parts = [whole, *([payload] for payload in carried if payload.marks)]  # a stream lasts while others come and go
+    haystacks = {binary: [_Haystack(part, lowered=not binary) for part in parts] for binary in (False, True)}
     seen = []
     for token in tokens:
-        haystacks = (payload.data for payload in carried) if token.binary else lowered
-        places = [
-            (payload.frame_of(offset + len(token.value) - 1), payload, offset)
-            for payload, haystack in zip(carried, haystacks, strict=True)
-            if (offset := haystack.find(token.value)) >= 0
-        ]
+        places = [place for haystack in haystacks[token.binary] if (place := haystack.first(token))]
         if places:
             _, payload, offset = min(places, key=lambda place: place[0])
             seen.append(Sighting(token, payload, offset))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -94,6 +95,10 @@ def place(
     """One call from beginning to end; its record. Raises AssertionError unless both sides saw what they should."""
     answering = callee(border, route, callee_scenario, answer)
     calling = caller(border, route, caller_scenario, call)
-    calling.wait()
-    answering.wait()
+    try:
+        calling.wait()
+        answering.wait()
+    except AssertionError as failure:
+        time.sleep(1)  # until the record is written
+        raise AssertionError(f"{failure}\n{border.edge.sbc('explain', 'last')}") from None
     return border.record(calling)
