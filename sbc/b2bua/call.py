@@ -400,8 +400,8 @@ class Call:
     """Side and CSeq number of a REFER that we passed on -> its CSeq number on the leg that it came from."""
     replaces: str = ""
     """Replaces of the INVITEs to our targets: the call takes another one's place."""
-    alias: str = ""
-    """Our name of this call in a Replaces that crossed to another zone."""
+    aliases: list[str] = field(default_factory=list)
+    """Our names, in Replaces values that crossed, of this call's dialogs and of those that its elements named."""
     pracks: dict[TransactionId, Prack] = field(default_factory=dict)
     """By the branch of our PRACK."""
     relays: dict[TransactionId, Relay] = field(default_factory=dict)
@@ -428,3 +428,11 @@ class Replaced(NamedTuple):
     call: Call
     leg: Leg
     """The leg to the element that is to take part in the new call."""
+
+
+class TakenOver(NamedTuple):
+    """Where an INVITE with Replaces goes."""
+
+    target: Target
+    replaces: str
+    """The Replaces that the target understands."""
