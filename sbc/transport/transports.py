@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from sbc.b2bua import Listener, Zone
 from sbc.sip import Address, Hop, Limits, Packet, TransactionId
 from sbc.transport.connections import Connections
+from sbc.transport.pace import Pace
 from sbc.transport.settings import TransportSettings
 from sbc.transport.sockets import ListenError, bound_socket, listen_fault
 from sbc.transport.udp import UdpSocket
@@ -23,6 +24,7 @@ class Transports:
         self._reactor = reactor
         self._listeners = [(zone, listener) for zone in zones for listener in zone.listeners]
         self._settings = settings
+        self._pace = Pace(reactor)
         self._udp: dict[Address, UdpSocket] = {}
         self._bound: list[tuple[Zone, Listener, socket.socket]] = []
         self._failed: Callable[[TransactionId, str], None] = lambda transaction, reason: None
@@ -40,7 +42,7 @@ class Transports:
                 continue
             if datagrams:
                 buffer = self._settings.udp_receive_buffer
-                self._udp[listener.local] = UdpSocket(self._reactor, zone, listener, bound, buffer)
+                self._udp[listener.local] = UdpSocket(self._pace, zone, listener, bound, buffer)
             else:
                 self._bound.append((zone, listener, bound))
         if faults:

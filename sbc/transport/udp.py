@@ -19,12 +19,13 @@ from zope.interface import implementer
 
 from sbc.b2bua import Listener, Zone
 from sbc.sip import Address, Hop, Packet, TransactionId
+from sbc.transport.pace import Pace
 
 Receive = Callable[[Packet], None]
 Failed = Callable[[TransactionId, str], None]
 
-READS_PER_WAKE = 32
-"""Datagrams taken before timers and other sockets get their turn."""
+ERRORS_AT_ONCE = 32
+"""ICMP errors taken before others get their turn."""
 KNOWN_REMOTES = 4096
 """Hops kept; when there are more remote addresses (or somebody makes them up), all are forgotten at once."""
 MAX_DATAGRAM = 65535
@@ -47,8 +48,8 @@ TOP_BRANCH = re.compile(rb"\bbranch\s*=\s*([^\s;,]+)")
 class UdpSocket:
     """One listener's socket. Reading starts with `start`; sending works at once."""
 
-    def __init__(self, reactor: Any, zone: Zone, listener: Listener, bound: socket.socket, receive_buffer: int) -> None:
-        self._reactor = reactor
+    def __init__(self, pace: Pace, zone: Zone, listener: Listener, bound: socket.socket, receive_buffer: int) -> None:
+        self._pace = pace
         self._zone = zone.name
         self._local = listener.local
         self._socket = bound
@@ -67,12 +68,12 @@ class UdpSocket:
     def start(self, receive: Receive, failed: Failed) -> None:
         self._receive = receive
         self._failed = failed
-        self._reactor.addReader(self)
+        self._pace.add(self)
 
     def close(self) -> None:
         if self._open:
             self._open = False
-            self._reactor.removeReader(self)
+            self._pace.remove(self)
             self._socket.close()
 
     def send(self, data: bytes, remote: Address, transaction: TransactionId | None) -> None:
@@ -95,32 +96,37 @@ class UdpSocket:
         if transaction is not None and error.errno not in CONGESTED:
             self._failed(transaction, error.strerror or str(error))
 
-    # -- what the reactor calls ---------------------------------------------------------------------------------------
-
-    def doRead(self) -> None:
+    def take(self, most: int) -> int:
+        """Receive up to `most` datagrams that wait; how many there were."""
         recvfrom, hops, receive = self._socket.recvfrom, self._hops, self._receive
-        for _ in range(READS_PER_WAKE):
+        for count in range(most):
             try:
                 data, source = recvfrom(MAX_DATAGRAM)
             except BlockingIOError:
-                return
+                return count
             except OSError:  # an ICMP error, reported here in place of a datagram
                 self._take_errors()
                 if self._open:
                     continue
-                return
+                return count
             hop = hops.get(source)
             if hop is None:
                 hop = self._new_hop(source)
             receive(Packet(data, hop))
             if not self._open:
-                return
+                return count + 1
+        return most
 
     def _new_hop(self, source: Any) -> Hop:
         if len(self._hops) >= KNOWN_REMOTES:
             self._hops.clear()
         hop = self._hops[source] = Hop(self._zone, "UDP", self._local, Address(source[0], source[1]))
         return hop
+
+    # -- what the reactor calls ---------------------------------------------------------------------------------------
+
+    def doRead(self) -> None:
+        self._pace.woken(self)
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -133,7 +139,7 @@ class UdpSocket:
         if self._open:
             self._take_errors()
         if self._open:  # still: the failure told may have been the last thing that the service waited for
-            self._reactor.addReader(self)
+            self._pace.again(self)
 
     # -- ICMP errors --------------------------------------------------------------------------------------------------
 
@@ -144,7 +150,7 @@ class UdpSocket:
         name of its transaction in it: nothing needs remembering, and who forges ICMP has to know the branch.
         """
         self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        for _ in range(READS_PER_WAKE):
+        for _ in range(ERRORS_AT_ONCE):
             try:
                 quoted, ancillary, _flags, _remote = self._socket.recvmsg(2048, 512, MSG_ERRQUEUE)
             except OSError:

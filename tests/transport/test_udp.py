@@ -11,7 +11,8 @@ from twisted.trial.unittest import TestCase
 
 from sbc.b2bua import Zone
 from sbc.sip import Address, Hop
-from sbc.transport import udp
+from sbc.transport import pace, udp
+from sbc.transport.pace import Pace
 from sbc.transport.sockets import bound_socket
 from sbc.transport.udp import UdpSocket, extended_errno
 from tests.support.sockets import Inbox, free_port, options, runs, until, zone_on
@@ -23,7 +24,7 @@ class UdpTests(TestCase):
 
     def listening(self, zone: Zone) -> UdpSocket:
         listener = zone.listeners[0]
-        made = UdpSocket(reactor, zone, listener, bound_socket(listener, socket.SOCK_DGRAM), 1 << 20)
+        made = UdpSocket(Pace(reactor), zone, listener, bound_socket(listener, socket.SOCK_DGRAM), 1 << 20)
         made.start(self.inbox.receive, self.inbox.failed)
         self.addCleanup(made.close)
         return made
@@ -64,15 +65,15 @@ class UdpTests(TestCase):
         ours = self.listening(zone)
         ours.close()
         listener = zone.listeners[0]
-        ours = UdpSocket(reactor, zone, listener, bound_socket(listener, socket.SOCK_DGRAM), 1 << 20)
+        ours = UdpSocket(Pace(reactor), zone, listener, bound_socket(listener, socket.SOCK_DGRAM), 1 << 20)
         self.addCleanup(ours.close)
         far = self.far_end()
-        for _ in range(udp.READS_PER_WAKE + 5):
+        for _ in range(pace.MOST + 5):
             far.sendto(b"x", listener.local)
         ours.start(self.inbox.receive, self.inbox.failed)
         ours.doRead()
-        assert len(self.inbox.packets) == udp.READS_PER_WAKE
-        await until(lambda: len(self.inbox.packets) == udp.READS_PER_WAKE + 5)
+        assert len(self.inbox.packets) == pace.MOST
+        await until(lambda: len(self.inbox.packets) == pace.MOST + 5)
 
     @runs
     async def test_many_sources_do_not_make_the_table_of_hops_grow_without_limit(self) -> None:
@@ -146,7 +147,7 @@ class UdpTests(TestCase):
         for report in ("connectionLost", "doRead"):
             zone = zone_on("outside", "127.0.0.1", "UDP")
             listener = zone.listeners[0]
-            ours = UdpSocket(reactor, zone, listener, bound_socket(listener, socket.SOCK_DGRAM), 1 << 20)
+            ours = UdpSocket(Pace(reactor), zone, listener, bound_socket(listener, socket.SOCK_DGRAM), 1 << 20)
             self.addCleanup(ours.close)
             failures = []
             ours.start(self.inbox.receive, lambda *failure, ours=ours, to=failures: (to.append(failure), ours.close()))
