@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from sbc.b2bua import bodies
+from sbc.b2bua.bodies import session_description
 from sbc.b2bua.call import Call, Leg, Unacked
 from sbc.b2bua.commands import Respond, SendAck
-from sbc.b2bua.context import Context
-from sbc.sip import Request, Response, SipError, TransactionId
+from sbc.b2bua.context import Context, border
+from sbc.sip import Request, Response, TransactionId
+
+__all__ = ["acknowledge", "answer_invite", "forget_2xx", "repeat_2xx", "repeat_ack", "session_description"]
 
 
 def answer_invite(
@@ -34,28 +38,19 @@ def repeat_2xx(context: Context, call: Call, leg: Leg, unacked: Unacked) -> None
     context.out.append(Respond(call.id, unacked.transaction, unacked.response))
 
 
-def acknowledge(context: Context, call: Call, leg: Leg, response: Response, body: bytes) -> None:
-    """ACK a 2xx to an INVITE that we sent on `leg` (13.2.2.4)."""
+def acknowledge(
+    context: Context, call: Call, leg: Leg, response: Response, body: bytes, received: Request | None = None
+) -> None:
+    """ACK a 2xx to an INVITE that we sent on `leg` (13.2.2.4). `received`: the other leg's ACK, that `body` came in."""
     assert leg.dialog is not None
     cseq = response.cseq.number
     request = leg.dialog.request("ACK", None, cseq=cseq)
-    if body:
-        request.body = body
-        request.headers.add("Content-Type", "application/sdp")
+    source = call.b if leg is call.a else call.a
+    bodies.put(request, body, received, border(source, leg) if source is not None else None)
     leg.ack = (cseq, request, leg.hop)
     leg.ack_owed = None
     context.rewrite(call, leg, request, None)
     context.out.append(SendAck(call.id, request, leg.hop))
-
-
-def session_description(message: Request | Response) -> bytes:
-    """The SDP in a message; empty where there is no body, or another one."""
-    if not message.body:
-        return b""
-    try:
-        return message.body if message.content_type == "application/sdp" else b""
-    except SipError:  # a Content-Type that cannot be read
-        return b""
 
 
 def repeat_ack(context: Context, call: Call, leg: Leg, response: Response) -> None:

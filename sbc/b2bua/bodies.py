@@ -189,6 +189,8 @@ def refusal(request: Request, border: Border, *, offers: bool = True) -> Reject 
     plain = "Content-Encoding" not in headers and "Content-Disposition" not in headers
     if offers and plain and request.content_type == SDP:
         return None
+    if offers and "Content-Type" not in headers:
+        return Reject("bodies", 415, "body of no type", headers=(("Accept", ACCEPT),))
     try:
         body = read(request)
     except RemoteProtocolError as fault:

@@ -82,13 +82,3 @@ def unsupported_extensions(request: Request) -> Reject | None:
     required = [tag for tag in request.headers.values("Require") if tag.lower() not in SUPPORTED | PASSED]
     listed = ", ".join([*required, *request.headers.values("Proxy-Require")])
     return Reject("call", 420, f"requires {listed}", headers=(("Unsupported", listed),)) if listed else None
-
-
-def unreadable_body(request: Request) -> Reject | None:
-    """A body that is no SDP, or is encoded (8.2.3)."""
-    if request.body and request.content_type != "application/sdp":
-        accept = (("Accept", "application/sdp"),)
-        return Reject("call", 415, f"body of type {request.content_type}", headers=accept)
-    if request.body and request.headers.get("Content-Encoding") not in (None, "identity"):
-        return Reject("call", 415, "encoded body", headers=(("Accept-Encoding", "identity"),))
-    return None

@@ -196,6 +196,11 @@ def border(source: Leg, target: Leg) -> Border:
     return Border(source.zone.hidden, source.peer is not None, source.names, our_host, target.peer is not None)
 
 
+def leaving(source: Leg) -> Border:
+    """How contents of `source` cross, as far as that is the same whereto."""
+    return Border(source.zone.hidden, source.peer is not None, source.names, "")
+
+
 def contact(listener: Listener) -> str:
     """Our Contact on legs that use `listener`. Requests are matched by dialog, so it needs no user part."""
     host, port = listener.advertised

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sbc.b2bua import crossing, replies, session_timer, whereabouts
+from sbc.b2bua import bodies, crossing, replies, session_timer, whereabouts
 from sbc.b2bua.answers import acknowledge, answer_invite, repeat_ack, session_description
 from sbc.b2bua.call import Call, CallState, Ending, Exchange, ExchangeInput, ExchangeState, Input, Leg, Purpose, Sent
-from sbc.b2bua.capabilities import ALLOW, allow, unreadable_body
+from sbc.b2bua.capabilities import ALLOW, allow
 from sbc.b2bua.commands import CancelRequest, Respond
-from sbc.b2bua.context import Context, answer, border, own_agent
+from sbc.b2bua.context import Context, answer, border, leaving, own_agent
 from sbc.b2bua.hooks import Reject
 from sbc.media import MediaError
 from sbc.sip import Request, Response, TransactionId, make_response
@@ -42,17 +42,19 @@ def offer_received(context: Context, call: Call, leg: Leg, request: Request, tra
             context.out.append(Respond(call.id, transaction, _own_success(context, call, leg, request, b"")))
         return
     other = call.b if leg is call.a else call.a
-    refusal = unreadable_body(request) or session_timer.too_small(context, leg, request) or _not_now(call, leg, other)
+    refusal = bodies.refusal(request, leaving(leg))
+    refusal = refusal or session_timer.too_small(context, leg, request) or _not_now(call, leg, other)
     if refusal is not None:
         context.decided(call, "call", "exchange", f"{request.method} refused: {refusal.status}", refusal.reason)
         answer(context, call.id, request, transaction, refusal.status, refusal.phrase, refusal.headers)
         return
     assert other is not None
     body = b""
-    if request.body:
+    offer = session_description(request)
+    if offer:
         assert call.media is not None
         try:
-            body = call.media.offer(leg.side, request.body, context.now).sdp
+            body = call.media.offer(leg.side, offer, context.now).sdp
         except MediaError as fault:
             context.decided(call, "adapt_media", "media", f"reject {fault.status}", fault.reason)
             answer(context, call.id, request, transaction, fault.status)
@@ -138,9 +140,7 @@ def _send(context: Context, call: Call, exchange: Exchange, leg: Leg, body: byte
         headers.add("Allow", ALLOW)
     session_timer.ask(context, leg, headers)
     own_agent(context, headers, "User-Agent")
-    if body:
-        built.body = body
-        headers.add("Content-Type", "application/sdp")
+    bodies.put(built, body, received, border(source, leg) if source is not None else None)
     exchange.state = ExchangeState.ASKED
     exchange.branch = context.send(call, leg, Purpose.EXCHANGE, built, received=received)
     if exchange.method == "INVITE":
@@ -403,17 +403,17 @@ def _built_back(context: Context, call: Call, exchange: Exchange, received: Resp
     assert leg is not None
     assert source is not None
     assert exchange.request is not None
-    built = make_response(exchange.request, received.status, replies.phrase(received, source), body=body)
+    built = make_response(exchange.request, received.status, replies.phrase(received, source))
     if received.status < 300:
         built.headers.add("Contact", leg.contact)
     if received.status < 300 or received.status == 405:  # 21.4.6
         built.headers.add("Allow", allow(received))
     if 200 <= received.status < 300:
         session_timer.answer(context, call, leg, exchange.request, built.headers)
-    crossing.cross_headers(received.headers, built.headers, border(source, leg))
+    crossing_border = border(source, leg)
+    crossing.cross_headers(received.headers, built.headers, crossing_border)
     own_agent(context, built.headers, "Server")
-    if body:
-        built.headers.add("Content-Type", "application/sdp")
+    bodies.put(built, body, received, crossing_border)
     context.rewrite(call, leg, built, received)
     return built
 
@@ -448,7 +448,7 @@ def answer_in_ack(context: Context, call: Call, leg: Leg, other: Leg, request: R
             return
         context.apply(call, result)
         body = result.sdp
-    acknowledge(context, call, other, owed, body)
+    acknowledge(context, call, other, owed, body, request)
 
 
 def cancelled(context: Context, call: Call, transaction: TransactionId) -> bool:

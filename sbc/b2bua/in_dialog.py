@@ -5,12 +5,11 @@ RFC 3261 section 12.2, RFC 6086 (INFO). What carries offers is `sbc.b2bua.exchan
 
 from __future__ import annotations
 
-from sbc.b2bua import answers, capabilities, crossing, exchange, reliable, replies, teardown, transfer
+from sbc.b2bua import answers, bodies, capabilities, crossing, exchange, reliable, replies, teardown, transfer
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Purpose, Relay
 from sbc.b2bua.commands import Respond
 from sbc.b2bua.context import Context, answer, border, own_agent
 from sbc.b2bua.hooks import Reject
-from sbc.b2bua.hosts import names_host
 from sbc.sip import Hop, Request, Response, TransactionId, make_response
 
 _OFFERING = frozenset({"INVITE", "UPDATE"})
@@ -88,28 +87,19 @@ def _relay(context: Context, call: Call, leg: Leg, request: Request, transaction
         answer(context, call.id, request, transaction, 500, "Not Yet Answered", exchange.RETRY_LATER)
         return
     target_border = border(leg, other)
-    kind = request.headers.get("Content-Type") or "application/octet-stream"
-    if (
-        target_border.hidden
-        and request.method != "NOTIFY"
-        and names_host(f"{kind} {request.body.decode('latin-1')}", target_border)
-    ):
-        context.decided(
-            call, "call", "call", f"{request.method} refused: 488", "its body names a host of a hidden zone"
-        )
-        answer(context, call.id, request, transaction, 488)
-        return
     built = other.dialog.request(request.method, None)
     forwards = request.max_forwards
     if forwards is not None:
         built.headers.set("Max-Forwards", str(forwards - 1))
     crossing.cross_headers(request.headers, built.headers, target_border)
     own_agent(context, built.headers, "User-Agent")
-    if request.body and request.method != "NOTIFY":
-        built.body = request.body
-        built.headers.add("Content-Type", kind)
     refusal = None
-    if request.method == "REFER":
+    if request.method != "NOTIFY":
+        refusal = bodies.refusal(request, target_border, offers=False)
+        bodies.put(built, b"", request, target_border)
+    if refusal is not None:
+        pass
+    elif request.method == "REFER":
         refusal = transfer.refer(context, call, leg, other, request, built)
     elif request.method == "NOTIFY":
         refusal = transfer.notify(call, leg, other, request, built)

@@ -6,10 +6,10 @@ or a new offer. Where only the B leg does, it is acknowledged here at once.
 
 from __future__ import annotations
 
-from sbc.b2bua import answers, exchange
+from sbc.b2bua import answers, bodies, exchange
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Prack, PrackOwed, Purpose, Reliable
 from sbc.b2bua.commands import Respond
-from sbc.b2bua.context import Context, answer, own_agent
+from sbc.b2bua.context import Context, answer, border, own_agent
 from sbc.b2bua.network import Mode
 from sbc.media import MediaError
 from sbc.sip import MAX_CSEQ, Request, Response, SipError, TransactionId, make_response, parse_rack
@@ -28,7 +28,7 @@ def offered_to(call: Call, leg: Leg) -> bool:
     """
     if leg.how.reliable is Mode.NEVER:
         return False
-    return bool(call.a.invite.body) or speaks(call.a)
+    return bool(answers.session_description(call.a.invite)) or speaks(call.a)
 
 
 def required_of(leg: Leg) -> bool:
@@ -73,16 +73,17 @@ def _rseq(response: Response) -> int | None:
     return number if 0 < number < 2**32 else None
 
 
-def _send_prack(context: Context, call: Call, leg: Leg, owed: PrackOwed, body: bytes) -> TransactionId | None:
+def _send_prack(
+    context: Context, call: Call, leg: Leg, owed: PrackOwed, body: bytes, received: Request | None = None
+) -> TransactionId | None:
+    """`received`: the A leg's PRACK, that `body` came in."""
     dialog = leg.dialog_with(owed.tag)
     if dialog is None:
         return None
     request = dialog.request("PRACK", None)
     request.headers.add("RAck", f"{owed.rseq} {owed.cseq} INVITE")
     own_agent(context, request.headers, "User-Agent")
-    if body:
-        request.body = body
-        request.headers.add("Content-Type", "application/sdp")
+    bodies.put(request, body, received, border(call.a, leg))
     return context.send(call, leg, Purpose.PRACK, request)
 
 
@@ -201,7 +202,7 @@ def _pass_on(context: Context, call: Call, leg: Leg, request: Request, transacti
         answer(context, call.id, request, transaction, fault.status)
         _send_prack(context, call, other, owed, b"")
         return
-    branch = _send_prack(context, call, other, owed, sdp)
+    branch = _send_prack(context, call, other, owed, sdp, request)
     if branch is None:
         answer(context, call.id, request, transaction, 200)
     else:
@@ -241,9 +242,8 @@ def prack_answered(context: Context, call: Call, branch: TransactionId, response
             context.apply(call, call.media.reject(context.now))
             answer(context, call.id, waiting.request, waiting.transaction, 488)
             return
-    built = make_response(waiting.request, response.status, body=body)
-    if body:
-        built.headers.add("Content-Type", "application/sdp")
+    built = make_response(waiting.request, response.status)
+    bodies.put(built, body, response, border(call.b, call.a) if call.b is not None else None)
     own_agent(context, built.headers, "Server")
     context.out.append(Respond(call.id, waiting.transaction, built))
 

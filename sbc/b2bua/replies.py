@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sbc.b2bua import crossing, exchange, redirect, reliable, session_timer, teardown
-from sbc.b2bua.answers import acknowledge, answer_invite
+from sbc.b2bua import bodies, crossing, exchange, redirect, reliable, session_timer, teardown
+from sbc.b2bua.answers import acknowledge, answer_invite, session_description
 from sbc.b2bua.call import Call, Ending, Leg
 from sbc.b2bua.capabilities import allow, passed
 from sbc.b2bua.commands import CallChanged, Respond
@@ -19,7 +19,11 @@ def pass_provisional(context: Context, call: Call, event: object) -> None:
     assert isinstance(response, Response)
     body = b""
     assert call.b is not None
-    if response.body and (call.offer_in_invite or call.b.prack_owed is not None) and not call.media_agreed:
+    if (
+        session_description(response)
+        and (call.offer_in_invite or call.b.prack_owed is not None)
+        and not call.media_agreed
+    ):
         try:
             body = answer_sdp(context, call, call.b, response)
         except MediaError as fault:  # an unreliable answer may be ignored: the one that counts is in the 2xx (13.2.1)
@@ -34,7 +38,7 @@ def pass_provisional(context: Context, call: Call, event: object) -> None:
 def a_response(context: Context, call: Call, other: Leg, received: Response, body: bytes) -> Response:
     """The A leg's response to its INVITE, built from the one on `other`."""
     leg = call.a
-    response = make_response(leg.invite, received.status, phrase(received, other), to_tag=leg.local_tag, body=body)
+    response = make_response(leg.invite, received.status, phrase(received, other), to_tag=leg.local_tag)
     headers = response.headers
     if received.status < 300:
         # 12.1.1: "the UAS MUST copy all Record-Route header field values from the request into the response"
@@ -45,10 +49,10 @@ def a_response(context: Context, call: Call, other: Leg, received: Response, bod
         passed(received, headers)
     if 200 <= received.status < 300:
         session_timer.answer(context, call, leg, leg.invite, headers)
-    crossing.cross_headers(received.headers, headers, border(other, leg))
+    crossing_border = border(other, leg)
+    crossing.cross_headers(received.headers, headers, crossing_border)
     own_agent(context, headers, "Server")
-    if body:
-        headers.add("Content-Type", "application/sdp")
+    bodies.put(response, body, received, crossing_border)
     context.rewrite(call, leg, response, received)
     return response
 

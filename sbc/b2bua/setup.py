@@ -9,7 +9,7 @@ from sbc.b2bua import bodies, replacing, session_timer
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, TakenOver
 from sbc.b2bua.capabilities import SCHEMES, note, required, unsupported_extensions
 from sbc.b2bua.commands import Abandon, CallOpened, CallRecord, LegRecord, MessageSeen, Respond
-from sbc.b2bua.context import Context, contact, uri_host
+from sbc.b2bua.context import Context, contact, leaving, uri_host
 from sbc.b2bua.hooks import CallView, Drop, Reject, RouteVerdict, Targets
 from sbc.b2bua.targets import try_targets
 from sbc.b2bua.whereabouts import follow_target, names_of
@@ -29,7 +29,7 @@ def open_call(context: Context, request: Request, transaction: TransactionId, pa
     call = _new_call(context, view, transaction)
     context.out.append(CallOpened(call.record.copy()))
     context.out.append(MessageSeen(call.id, packet))
-    refusal = verdict if isinstance(verdict, Reject) else _unserveable(request)
+    refusal = verdict if isinstance(verdict, Reject) else _unserveable(call.a, request)
     refusal = refusal or session_timer.too_small(context, call.a, request)
     if refusal is not None:
         refuse(context, call, "admit", refusal)
@@ -61,7 +61,7 @@ def refuse(context: Context, call: Call, hook: str, verdict: Reject) -> None:
     context.step(call, Input.ENDED_HERE, Ending("sbc", verdict.reason, verdict.status, verdict.phrase, verdict.headers))
 
 
-def _unserveable(request: Request) -> Reject | None:
+def _unserveable(leg: Leg, request: Request) -> Reject | None:
     """What the core itself cannot serve, whoever asks (RFC 3261 section 8.2)."""
     if request.request_uri.scheme not in SCHEMES:
         return Reject("call", 416, f"Request-URI of scheme {request.request_uri.scheme}")
@@ -73,7 +73,7 @@ def _unserveable(request: Request) -> Reject | None:
     # Without Contact, as RFC 2543 allowed and RFC 4475 section 3.4.1 wants accepted, From is the remote target
     if request.contact is not None and request.contact.uri_text == "*":
         return Reject("call", 400, "an INVITE with Contact: * (RFC 3261 section 8.1.1.8)", "Bad Contact")
-    return unreadable_body(request)
+    return bodies.refusal(request, leaving(leg))
 
 
 def _new_call(context: Context, view: CallView, transaction: TransactionId) -> Call:

@@ -176,10 +176,11 @@ def _offer(context: Context, call: Call, leg: Leg) -> bytes:
         for flow_id in call.media.retarget(facts, context.now):
             context.out.append(RemoveFlow(flow_id))
         call.early_answer = b""
-    if not received.body:
+    body = session_description(received)
+    if not body:
         return b""
     call.offer_in_invite = True
-    call.offer = call.media.offer("a", received.body, context.now).sdp
+    call.offer = call.media.offer("a", body, context.now).sdp
     return call.offer
 
 
@@ -208,9 +209,9 @@ def _b_invite(context: Context, call: Call, leg: Leg, target: Target, body: byte
     replacing.add_replaces(call, headers)
     crossing.cross_headers(received.headers, headers, crossing_border)
     own_agent(context, headers, "User-Agent")
-    if body:
-        headers.add("Content-Type", "application/sdp")
-    return Request("INVITE", target.uri, headers, body)
+    invite = Request("INVITE", target.uri, headers)
+    bodies.put(invite, body, received, crossing_border)
+    return invite
 
 
 def invite_response(context: Context, call: Call, attempt: Attempt, response: Response) -> None:

@@ -5,7 +5,7 @@ RFC 3261 sections 15 (BYE), 13.3.1.4 (no BYE before the ACK of our 2xx), RFC 332
 
 from __future__ import annotations
 
-from sbc.b2bua import crossing, exchange, reliable, session_timer
+from sbc.b2bua import bodies, crossing, exchange, reliable, session_timer
 from sbc.b2bua.answers import acknowledge
 from sbc.b2bua.call import Call, CallState, Ending, Leg, Purpose, Sent
 from sbc.b2bua.commands import CallEnded, RemoveFlow, SendAck, SendRequest, StreamRecord
@@ -47,6 +47,7 @@ def hang_up(
     bye = leg.dialog.request("BYE", None)
     if received is not None and source is not None:
         crossing.cross_headers(received.headers, bye.headers, border(source, leg))
+        bodies.put(bye, b"", received, border(source, leg))
     elif reason:
         bye.headers.add("Reason", reason)
     own_agent(context, bye.headers, "User-Agent")

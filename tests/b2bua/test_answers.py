@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from sbc.b2bua.answers import session_description
-from sbc.sip import Headers, Request, Response
 from tests.support.ladder import ANSWERED, HUNG_UP, Ladder
 
 UNACKNOWLEDGED = """
@@ -170,22 +168,3 @@ def test_a_call_without_any_session_description_is_a_call(ladder: Ladder) -> Non
     """,
         HUNG_UP,
     )
-
-
-# -- reading -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("kind", "found"),
-    [
-        ("application/sdp", b"v=0"),
-        ("Application/SDP; charset=x", b"v=0"),
-        ("text/plain", b""),
-        (";;", b""),
-        (None, b""),
-    ],
-)
-def test_a_session_description_is_what_says_so(kind: str | None, found: bytes) -> None:
-    headers = Headers([("Content-Type", kind)] if kind else [])
-    assert session_description(Request("INVITE", "sip:a@b", headers, b"v=0")) == found
-    assert session_description(Response(200, "OK", headers)) == b""

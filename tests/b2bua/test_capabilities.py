@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sbc.b2bua.capabilities import ALLOW, ALLOWED, allow, unreadable_body, unsupported_extensions
+from sbc.b2bua.capabilities import ALLOW, ALLOWED, allow, unsupported_extensions
 from sbc.sip import Headers, Request
 
 OURS = {"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"}
@@ -45,23 +45,3 @@ def test_nothing_required_is_nothing_refused() -> None:
     assert unsupported_extensions(request()) is None
     assert unsupported_extensions(request(("Require", ""))) is None
     assert unsupported_extensions(request(("Supported", "x-one"))) is None
-
-
-@pytest.mark.parametrize(
-    ("fields", "body", "status"),
-    [
-        ((), b"", None),
-        ((("Content-Type", "text/plain"),), b"", None),
-        ((("Content-Type", "application/sdp"),), b"v=0", None),
-        ((("Content-Type", "APPLICATION/SDP ;charset=utf-8"), ("Content-Encoding", "identity")), b"v=0", None),
-        ((), b"v=0", 415),
-        ((("Content-Type", "multipart/mixed;boundary=x"),), b"v=0", 415),
-        ((("Content-Type", "application/sdp"), ("Content-Encoding", "gzip")), b"v=0", 415),
-    ],
-)
-def test_a_body_is_a_session_description_or_refused(
-    fields: tuple[tuple[str, str], ...], body: bytes, status: int | None
-) -> None:
-    verdict = unreadable_body(request(*fields, body=body))
-    assert (verdict.status if verdict else None) == status
-    assert verdict is None or {name for name, _ in verdict.headers} & {"Accept", "Accept-Encoding"}

@@ -99,7 +99,7 @@ def test_a_refused_re_invite_leaves_the_session_as_it_was(ladder: Ladder, status
     assert ladder.record.cause == "BYE"
 
 
-@pytest.mark.parametrize("body", ["", "text"])
+@pytest.mark.parametrize("body", ["", "closed"])
 def test_an_answer_that_is_missing_leaves_the_session_as_it_was(ladder: Ladder, body: str) -> None:
     ladder.play(ANSWERED)
     before = dict(ladder.edge.flows)
@@ -364,10 +364,10 @@ def test_an_update_to_somebody_who_allows_none_becomes_a_re_invite(ladder: Ladde
     )
 
 
-@pytest.mark.parametrize("body", ["text", "rubbish"])
+@pytest.mark.parametrize("body", ["closed", "rubbish"])
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
 def test_an_offer_that_cannot_be_read_is_refused(ladder: Ladder, method: str, body: str) -> None:
-    status = 415 if body == "text" else 400
+    status = 415 if body == "closed" else 400
     ladder.play(
         BOTH_UPDATE,
         f"""

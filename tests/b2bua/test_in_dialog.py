@@ -52,9 +52,9 @@ def test_a_body_that_names_a_host_of_a_hidden_zone_does_not_leave_it(ladder: Lad
         ANSWERED,
         """
         callee -> MESSAGE telling
-        callee <- 488 MESSAGE
+        callee <- 415 MESSAGE
         callee -> MESSAGE typed
-        callee <- 488 MESSAGE
+        callee <- 415 MESSAGE
         caller -> MESSAGE telling
         callee <- MESSAGE telling
         callee -> 200 MESSAGE

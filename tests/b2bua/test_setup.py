@@ -67,7 +67,7 @@ REFUSED = [
     ("INVITE sdp | Max-Forwards: 0", "483", "Max-Forwards is 0"),
     ("INVITE sdp | Require: x-new, y-new", "420 | Unsupported: x-new, y-new", "requires x-new, y-new"),
     ("INVITE sdp | Proxy-Require: x-new", "420 | Unsupported: x-new", "requires x-new"),
-    ("INVITE text", "415 | Accept: application/sdp", "body of type text/plain"),
+    ("INVITE closed", "415 | Accept: application/sdp, multipart/mixed*", "body of type application/pkcs7-mime"),
     ("INVITE sdp | Content-Encoding: gzip", "415 | Accept-Encoding: identity", "encoded body"),
     ("INVITE im:bob@192.0.2.1 sdp", "416", "scheme im"),
     ("INVITE sips:bob@192.0.2.1 sdp", "416", "scheme sips"),

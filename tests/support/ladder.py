@@ -87,6 +87,8 @@ class Party:
     inbox: deque[Message] = field(default_factory=deque)
     requests: dict[str, Request] = field(default_factory=dict)
     """The last one received of each method."""
+    heard: Message | None = None
+    """What it received last."""
     sent: dict[str, list[str]] = field(default_factory=dict)
     """Head lines of the last request sent of each method."""
     last: bytes = b""
@@ -205,6 +207,7 @@ class Party:
     def receive(self, data: bytes) -> None:
         message = parse(data, Limits())
         self.inbox.append(message)
+        self.heard = message
         if isinstance(message, Request):
             self.requests[message.method] = message
             contact = message.contact
@@ -232,6 +235,7 @@ class Ladder:
         self.bodies: dict[str, tuple[str, bytes]] = {
             "text": ("text/plain", b"hello"),
             "rubbish": ("application/sdp", b"v=rubbish\r\n"),
+            "closed": ("application/pkcs7-mime", b"nobody knows"),
         }
         self.shown: list[str] = []
         self._number = 0
@@ -309,10 +313,12 @@ class Ladder:
                 return f"Request-URI is not {uri}"
         elif (str(message.status), message.cseq.method) != (first, method):
             return f"not {first} to {method}"
-        body = next((word for word in rest if word == "sdp" or word in self.bodies), "")
+        body = next((word for word in rest if word in ("sdp", "body") or word in self.bodies), "")
+        if body == "body" and not message.body:  # whatever it is: see `Party.heard`
+            return "no body"
         if body == "sdp" and not message.body.startswith(b"v=0\r\no=- "):
             return "no session description of ours"
-        if body != "sdp" and message.body != (self.bodies[body][1] if body else b""):
+        if body not in ("sdp", "body") and message.body != (self.bodies[body][1] if body else b""):
             return f"body is not {body or 'empty'}"
         return next(filter(None, (self._header_differs(message, change) for change in changes)), None)
 
