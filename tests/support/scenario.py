@@ -75,9 +75,9 @@ def caller(
     )  # fmt: skip
 
 
-def refused(status: int, expect: str = "SIP/2.0", max_forwards: int = 70) -> dict[str, object]:
+def refused(status: int, expect: str = "SIP/2.0", max_forwards: int = 70, to_tag: str = "") -> dict[str, object]:
     """Values of the scenario "caller_refused"; `expect` is a regular expression that the response must match."""
-    return {"status": status, "expect": expect, "max_forwards": max_forwards}
+    return {"status": status, "expect": expect, "max_forwards": max_forwards, "to_tag": to_tag}
 
 
 def _written(address: str) -> str:
