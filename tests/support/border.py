@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.capture import Capture
+from tests.support.capture import Capture, Frame
 from tests.support.edge import Edge
 from tests.support.lab import BEHIND_NAT, PRIVATE, PUBLIC, Lab, wait_until
 from tests.support.leaks import Token, address_tokens, foreign_addresses, sightings, tokens_of
@@ -24,6 +24,25 @@ address = "{PRIVATE.host}"
 """The smallest configuration that a border has."""
 
 
+class _Watch:
+    """Looks on one link for what names the other side. What to look for gathers, so that a late packet of an earlier
+    call is recognised as well."""
+
+    def __init__(self, addresses: Iterable[str], allowed: Iterable[str], networks: Iterable[str]) -> None:
+        self._tokens: set[Token] = address_tokens(addresses)
+        self._innocent: set[Token] = set()
+        self._allowed = tuple(allowed)
+        self._networks = tuple(networks)
+
+    def leaks(self, hidden: list[Frame], shown: list[Frame]) -> list[str]:
+        """What of the frames of the `hidden` link shows on the other, in words."""
+        self._tokens |= tokens_of(hidden, self._allowed)
+        seen = sightings(shown, self._tokens - self._innocent)
+        self._innocent |= {sighting.token for sighting in seen if not sighting.is_leak}
+        found = [str(sighting) for sighting in seen if sighting.is_leak]
+        return found + [f"{address} in an IP header" for address in foreign_addresses(shown, self._networks)]
+
+
 class Border:
     """Public side, SBC, private side. The captures begin before the SBC does."""
 
@@ -37,20 +56,16 @@ class Border:
         except BaseException:
             self._close()
             raise
-        self._tokens: set[Token] = address_tokens((*PRIVATE.addresses(), BEHIND_NAT))
-        self._innocent: set[Token] = set()
+        self._outside = _Watch((*PRIVATE.addresses(), BEHIND_NAT), PUBLIC.names(), [PRIVATE.network])
+        self._inside = _Watch(PUBLIC.names(), PRIVATE.addresses(), [PUBLIC.network])
 
     def leaks(self) -> list[str]:
-        """What showed of the private side on the public link since the last time, in words.
+        """What showed of the private side on the public link since the last time, in words."""
+        return self._outside.leaks(self._private.take(), self._public.take())
 
-        What to look for gathers over the life of the border, so that a late packet of an earlier call is recognised.
-        """
-        self._tokens |= tokens_of(self._private.take(), PUBLIC.names())
-        frames = self._public.take()
-        seen = sightings(frames, self._tokens - self._innocent)
-        self._innocent |= {sighting.token for sighting in seen if sighting.payload.by_host}
-        found = [str(sighting) for sighting in seen if sighting.is_leak]
-        return found + [f"{address} in an IP header" for address in foreign_addresses(frames, [PRIVATE.network])]
+    def leaks_inwards(self) -> list[str]:
+        """What showed of the public side on the private link since the last time: for zones that are both hidden."""
+        return self._inside.leaks(self._public.take(), self._private.take())
 
     def record(self, caller: Sipp, number: int = 1) -> dict[str, Any]:
         """The record of the call that `caller` placed, once it has ended. Raises AssertionError if there is none."""

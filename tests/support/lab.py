@@ -39,6 +39,7 @@ class PublicSide(NamedTuple):
     host: str = "203.0.113.20"
     others: tuple[str, ...] = ("203.0.113.21", "203.0.113.22")
     host6: str = "2001:db8:113::20"
+    network: str = "203.0.113.0/24"
 
     def names(self) -> tuple[str, ...]:
         """What everybody may know: the addresses of the public side."""
