@@ -131,7 +131,8 @@ def response_received(context: Context, call: Call, branch: TransactionId, respo
     own_agent(context, built.headers, "Server")
     context.rewrite(call, leg, built, response)
     context.out.append(Respond(call.id, relay.transaction, built))
-    if response.status in (408, 481):
+    if response.status in (408, 481) and relay.request.method != "NOTIFY":
+        # RFC 5057 section 5.1: to a NOTIFY it says that the subscription is not known any more
         _dialog_gone(context, call, f"{response.status} to {relay.request.method}")
 
 
@@ -146,7 +147,7 @@ def lost(context: Context, call: Call, branch: TransactionId, timed_out: bool) -
     relay = call.relays.pop(branch, None)
     if relay is not None:
         answer(context, call.id, relay.request, relay.transaction, 408 if timed_out else 503)
-    if relay is not None and timed_out:
+    if relay is not None and timed_out and relay.request.method != "NOTIFY":
         _dialog_gone(context, call, f"no answer to {relay.request.method}")
 
 
