@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sbc.b2bua import referred
 from sbc.b2bua.call import Call, CallState, Leg, Replaced, TakenOver
 from sbc.b2bua.context import Context
-from sbc.b2bua.hooks import Reject, Target, Targets
+from sbc.b2bua.hooks import Reject, Target
 from sbc.b2bua.whereabouts import behind_nat
 from sbc.sip import Headers, RemoteProtocolError, Request, SipError, Uri, parse_uri, unescape
 
@@ -64,8 +64,8 @@ def target_of(context: Context, request: Request) -> TakenOver | Reject | None:
     if not values:
         return None
     if len(values) > 1 or "Join" in request.headers:
-        # section 3: "If more than one Replaces header field is present ... or ... with ... another header field with
-        # contradictory semantics, the UAS MUST reject the request with a 400"
+        # section 3: "If more than one Replaces header field is present in an INVITE, or if a Replaces header field is
+        # present in a request other than INVITE, the UAS MUST reject the request with a 400"; so with Join
         return Reject(POLICY, 400, "more than one Replaces, or Join beside it", "Contradictory Replaces")
     try:
         replaces = parse_replaces(values[0])
@@ -77,21 +77,14 @@ def target_of(context: Context, request: Request) -> TakenOver | Reject | None:
         return Reject(POLICY, 481, "its Replaces names no dialog of ours")
     if isinstance(found, TakenOver):
         return found
-    leg, dialog, hop = found.leg, found.leg.dialog, found.leg.hop
+    leg, dialog = found.leg, found.leg.dialog
     if found.call.state is CallState.CLOSING or dialog is None:
         # section 3: "If ... the dialog has already terminated, the UA SHOULD decline the request with a 603"
         return Reject(POLICY, 603, "the call that its Replaces names is over")
     if replaces.early_only and dialog.confirmed:
         # section 3: "if the ... early-only flag is present ... and the dialog is confirmed ... 486"
         return Reject(POLICY, 486, "the call that it wants while it rings has been answered")
-    target = Target(
-        leg.zone.name,
-        dialog.remote_target,
-        hop.remote.host,
-        hop.remote.port,
-        (hop.transport,),
-        leg.peer.name if leg.peer is not None else None,
-    )
+    target = _next_to(leg, dialog.remote_target)
     return TakenOver(target, str(_with(leg, replaces.early_only)))
 
 
@@ -171,12 +164,21 @@ def _may_meet(one: Leg, other: Leg) -> bool:
 
 def _elsewhere(context: Context, leg: Leg, uri: Uri, replaces: Replaces) -> TakenOver | Reject:
     """A dialog that is not ours: who sent the REFER has it with somebody of its own network."""
-    if uri.host in context.places.own_hosts:
+    if uri.scheme != "sip" or uri.host in context.places.own_hosts:
         return Reject(POLICY, 404, "its Replaces names no dialog of ours")
-    route = referred.route_of(context, leg, uri)
-    if not isinstance(route, Targets):
-        return route
-    return TakenOver(route.targets[0], str(replaces))
+    if leg.peer is not None:
+        target = _next_to(leg, referred.bare(uri))
+    else:
+        transport = (uri.params.get("transport") or "UDP").upper()
+        target = Target(leg.zone.name, referred.bare(uri), uri.host, uri.port, (transport,), None)
+    return TakenOver(target, str(replaces))
+
+
+def _next_to(leg: Leg, uri: str) -> Target:
+    """`uri`, which is reached as the element of `leg` is."""
+    remote = leg.hop.remote
+    peer = leg.peer.name if leg.peer is not None else None
+    return Target(leg.zone.name, uri, remote.host, remote.port, (leg.hop.transport,), peer)
 
 
 def _alias(context: Context, call: Call, meant: Replaced | TakenOver) -> str | None:

@@ -34,7 +34,7 @@ CONSULTATION = f"""
 
 @pytest.fixture
 def three(ladder: Ladder) -> Ladder:
-    """Beside the caller and the PBX there is `dave` on the public side, and `second`: the PBX's other end, that calls."""
+    """Beside the caller and the PBX there is `dave` on the public side, and `second`: the PBX's end that calls him."""
     ladder.party("dave", Address("198.51.100.9", 5090), "sip:1002@192.0.2.1")
     ladder.party("second", Address("10.0.0.5", 5062), "sip:2002@198.51.100.9:5090")
     return ladder
