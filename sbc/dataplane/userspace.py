@@ -1,13 +1,12 @@
 """The userspace plane: starts the media worker, watches over it, and talks to it (`sbc.dataplane.wire`).
 
-Commands that change what packets do are written at once, straight to the socket: a call has so few of them that a
-turn's batch would mostly hold one, and Twisted's write path costs more than the system call. Removals can wait a moment
-and go together. While no worker is connected the newest command for each flow is kept, and sent when one is.
+Commands that change what packets do are written when the turn of the reactor ends that gave them, straight to the
+socket: Twisted's write path costs more than the system call. Removals can wait a moment and go together. While no
+worker is connected the newest command for each flow is kept, and sent when one is.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -46,6 +45,8 @@ from sbc.sip import Address
 
 _log = Logger()
 
+MAX_TURN = 64 << 10
+"""Bytes of commands that are not kept to the end of a turn."""
 MAX_UNSENT = 4 << 20
 """Bytes of commands that the worker may leave unread before it is taken for lost."""
 REMOVE_DELAY = 0.1
@@ -367,8 +368,8 @@ class _WorkerProcess(ProcessProtocol):
 
 @implementer(IReadWriteDescriptor)
 class _Control:
-    """The control connection: a non-blocking Unix socket that writes at once, and through the reactor only what the
-    kernel does not take."""
+    """The control connection: a non-blocking Unix socket. What is sent in one turn of the reactor goes in one write,
+    which wakes the worker once; what the kernel does not take waits until it does."""
 
     def __init__(
         self,
@@ -383,6 +384,8 @@ class _Control:
         self._lost = lost
         self._inbound = b""
         self._outbound = bytearray()
+        self._blocked = False
+        self._turn: Any = None
         self._closed = False
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -396,25 +399,43 @@ class _Control:
     def send(self, command: bytes) -> None:
         if self._closed:
             return
-        if not self._outbound:
-            try:
-                sent = self._sock.send(command)
-            except BlockingIOError:
-                sent = 0
-            except OSError as error:
-                self._fail(f"its connection broke: {error}")
-                return
-            if sent == len(command):
-                return
-            command = command[sent:]
-            self._reactor.addWriter(self)
         self._outbound += command
+        if self._blocked:
+            self._check()
+        elif len(self._outbound) > MAX_TURN:
+            self._flush()
+        elif self._turn is None:
+            self._turn = self._reactor.callLater(0, self._turn_ends)
+
+    def _turn_ends(self) -> None:
+        self._turn = None
+        if self._outbound and not self._blocked:
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            sent = self._sock.send(self._outbound)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._fail(f"its connection broke: {error}")
+            return
+        del self._outbound[:sent]
+        blocked = bool(self._outbound)
+        if blocked != self._blocked:
+            self._blocked = blocked
+            (self._reactor.addWriter if blocked else self._reactor.removeWriter)(self)
+        self._check()
+
+    def _check(self) -> None:
         if len(self._outbound) > MAX_UNSENT:
             self._fail("it does not read its commands")
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
+            if self._turn is not None:
+                self._turn.cancel()
             self._reactor.removeReader(self)
             self._reactor.removeWriter(self)
             self._sock.close()
@@ -450,15 +471,7 @@ class _Control:
         self._lines_received(lines)
 
     def doWrite(self) -> None:
-        try:
-            sent = self._sock.send(self._outbound)
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EINTR):
-                self._fail(f"its connection broke: {error}")
-            return
-        del self._outbound[:sent]
-        if not self._outbound:
-            self._reactor.removeWriter(self)
+        self._flush()
 
     def connectionLost(self, reason: Failure) -> None:
         self._fail(f"its connection was lost: {reason.getErrorMessage()}")

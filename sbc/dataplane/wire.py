@@ -7,8 +7,9 @@ To the worker, one command a line:
     ["r", id, id, ...]                                              remove flows
     ["d", id, side, digit, duration]                                send a digit
 where A and B are [[host, port], remote, remote_rtcp, mux, signalling, latching, generation, cname], an address being
-[host, port] or null, and X and Y say what is done to packets from a and from b: [map, heard, sent, report, swallow], map and
-heard being lists of two numbers each, and sent one such pair or null. From the worker, a list of events a line, each of them:
+[host, port] or null, and X and Y say what is done to packets from a and from b: [map, heard, sent, report, swallow],
+map and heard being lists of two numbers each, and sent one such pair or null. From the worker, a list of events a
+line, each of them:
     ["p", host, [port, ...]]    ["l", id, side, source]    ["m", id, side, source, count]    ["q", id]
     ["k", id, side, digit, milliseconds]
     ["s", id, FIGURES_A, FIGURES_B, is_final]              ["e", text]: a command that could not be carried out

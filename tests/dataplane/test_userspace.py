@@ -139,3 +139,17 @@ def test_memory_stays_flat_over_many_flows(under_test: UserspaceUnderTest) -> No
     assert resident() - before < 2000  # KiB
     assert under_test.plane.flow_count == 0
     assert not under_test.plane._removing
+
+
+def test_what_is_commanded_in_one_turn_goes_in_one_write(under_test: UserspaceUnderTest) -> None:
+    control = under_test.plane._control
+    assert control is not None
+    writes: list[int] = []
+    flush = control._flush
+    control._flush = lambda: (writes.append(len(control._outbound)), flush())  # type: ignore[method-assign,assignment]
+    for count in (1, 2, 3):
+        under_test.plane.bind("127.0.0.1", count)
+    assert writes == []
+    under_test.wait(PortsReady, lambda event: len(event.ports) == 3)
+    assert len(writes) == 1
+    assert not control._outbound
