@@ -237,6 +237,11 @@ class Leg:
         return self.peer.how if self.peer is not None else self.zone.how
 
     @property
+    def trusted(self) -> bool:
+        """The element belongs to our trust domain (RFC 3325)."""
+        return self.peer.trusted if self.peer is not None else self.zone.trusted
+
+    @property
     def confirmed(self) -> bool:
         """A 2xx to the initial INVITE went over this leg."""
         return self.dialog is not None and self.dialog.confirmed

@@ -193,12 +193,12 @@ def uri_host(host: str) -> str:
 def border(source: Leg, target: Leg) -> Border:
     """How contents of `source` cross to `target`."""
     our_host = uri_host(target.listener.advertised.host)
-    return Border(source.zone.hidden, source.peer is not None, source.names, our_host, target.peer is not None)
+    return Border(source.zone.hidden, source.trusted, source.names, our_host, target.trusted)
 
 
 def leaving(source: Leg) -> Border:
     """How contents of `source` cross, as far as that is the same whereto."""
-    return Border(source.zone.hidden, source.peer is not None, source.names, "")
+    return Border(source.zone.hidden, source.trusted, source.names, "")
 
 
 def contact(listener: Listener) -> str:

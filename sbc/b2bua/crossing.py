@@ -12,9 +12,22 @@ import re
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import NamedTuple
+from urllib.parse import quote as escaped
 
+from sbc.b2bua import privacy
+from sbc.b2bua.bodies import masked_reference
 from sbc.b2bua.hosts import Border, display_name, masked_uri, may_name_host, names_host
-from sbc.sip import Headers, NameAddress, SipError, parse_name_address, parse_reason, quote, split_list
+from sbc.sip import (
+    Headers,
+    NameAddress,
+    Request,
+    SipError,
+    parse_name_address,
+    parse_reason,
+    quote,
+    split_list,
+    unescape,
+)
 
 
 class Treatment(Enum):
@@ -25,10 +38,17 @@ class Treatment(Enum):
     UNHIDDEN = auto()
     """As it is, out of zones that are not hidden; otherwise not at all."""
     IDENTITY = auto()
-    """Who the user is: from configured peers only (RFC 3325 trust), hosts replaced by ours; not against the user's wish
-    to anybody who is no configured peer."""
+    """Who the user is: from our trust domain only (RFC 3325), hosts replaced by ours; out of it not against the user's
+    wish."""
+    PREFERRED = auto()
+    """Who the user wants to be called: as identity where none is asserted."""
     REDIRECTION = auto()
-    """Where the call has been: hosts replaced by ours."""
+    """Where the call has been: hosts replaced by ours; what users withhold leaves the trust domain as anonymous."""
+    PRIVACY = auto()
+    """As it is; out of the trust domain less what we have done."""
+    REFERENCE = auto()
+    """URIs: those of parts of the message's own body (cid:) with our host, others only out of zones that are not
+    hidden."""
     REASON = auto()
     """Protocol and cause; the text only where it names no host."""
     WARNING = auto()
@@ -46,24 +66,30 @@ class Rule(NamedTuple):
 
 
 CROSSING: tuple[Rule, ...] = (
+    Rule("Accept", Treatment.COPY, "RFC 3261 20.1: which bodies the other side may send"),
     Rule("Accept-Language", Treatment.COPY, "RFC 3261 20.3: the user's languages"),
+    Rule("Accept-Resource-Priority", Treatment.COPY, "RFC 4412: as Resource-Priority"),
     Rule("Alert-Info", Treatment.UNHIDDEN, "RFC 3261 20.4: a URI of a ring tone, mostly on a private server"),
     Rule("Authorization", Treatment.COPY, "RFC 3261 22: digest is between the user and the server that challenged"),
-    Rule("Call-Info", Treatment.UNHIDDEN, "RFC 3261 20.9: a URI of a page or picture, mostly on a private server"),
+    Rule("Call-Info", Treatment.REFERENCE, "RFC 3261 20.9: a page or picture; RFC 7852: data of an emergency call"),
     Rule("Content-Disposition", Treatment.COPY, "RFC 3261 20.11: says what the body is for"),
     Rule("Content-Language", Treatment.COPY, "RFC 3261 20.13: says what the body is"),
     Rule("Date", Treatment.COPY, "RFC 3261 20.17: phones set their clock by it"),
     Rule("Diversion", Treatment.REDIRECTION, "RFC 5806: voice mail needs to know who was called first"),
     Rule("Error-Info", Treatment.UNHIDDEN, "RFC 3261 20.18: a URI of an announcement, mostly on a private server"),
     Rule("Expires", Treatment.SECONDS, "RFC 3261 20.19: how long the invitation is valid"),
+    Rule("Geolocation", Treatment.REFERENCE, "RFC 6442: where the caller is, for emergency calls above all"),
+    Rule("Geolocation-Error", Treatment.TEXT, "RFC 6442: why a location was of no use"),
+    Rule("Geolocation-Routing", Treatment.COPY, "RFC 6442: whether the call may be routed by it"),
     Rule("History-Info", Treatment.REDIRECTION, "RFC 7044: as Diversion"),
     Rule("Info-Package", Treatment.COPY, "RFC 6086: names what an INFO body is"),
     Rule("MIME-Version", Treatment.COPY, "RFC 3261 20.24: says what the body is"),
     Rule("Organization", Treatment.UNHIDDEN, "RFC 3261 20.25: names who runs the other side"),
     Rule("P-Asserted-Identity", Treatment.IDENTITY, "RFC 3325: the caller's number as the network vouches for it"),
     Rule("P-Early-Media", Treatment.COPY, "RFC 5009: authorises early media"),
+    Rule("P-Preferred-Identity", Treatment.PREFERRED, "RFC 3325: which of its numbers a trusted caller shows"),
     Rule("Priority", Treatment.COPY, "RFC 3261 20.26: urgency as the caller sees it"),
-    Rule("Privacy", Treatment.COPY, "RFC 3323: the caller's wish must arrive"),
+    Rule("Privacy", Treatment.PRIVACY, "RFC 3323: the caller's wish must arrive"),
     Rule("Proxy-Authenticate", Treatment.COPY, "RFC 3261 22: as Authorization"),
     Rule("Proxy-Authorization", Treatment.COPY, "RFC 3261 22: as Authorization"),
     Rule("Reason", Treatment.REASON, "RFC 3326: why a call ends; Q.850 causes for gateways"),
@@ -84,17 +110,38 @@ CROSSING: tuple[Rule, ...] = (
 
 def cross_headers(received: Headers, built: Headers, border: Border) -> None:
     """Add to `built` the header fields of `received` that cross, treated as `CROSSING` says."""
+    if not border.to_trusted and "Privacy" in received:
+        border = _as_wished(border, privacy.wishes(received))
+    wished = border.wished
     for rule, value in received.select(_RULES):
+        if wished and not wished.isdisjoint(privacy.WITHHELD.get(rule.name, privacy.NOTHING)):
+            continue
         crossed = _TREATMENTS[rule.treatment](value, border)
         if crossed:
             built.add(rule.name, crossed)
-    if not border.to_peer and "P-Asserted-Identity" in built and _wants_privacy(received):
-        built.remove("P-Asserted-Identity")
+    if "P-Preferred-Identity" in built:
+        _prefer(received, built)
 
 
-def _wants_privacy(received: Headers) -> bool:
-    """RFC 3325 section 7: to somebody who is not trusted the identity does not go against the user's wish."""
-    return any("id" in re.split(r"[;\s]+", value.lower()) for value in received.get_all("Privacy"))
+def _as_wished(border: Border, wished: frozenset[str]) -> Border:
+    """`header`: nothing that names a host, whatever zone it is of (RFC 3323 section 5.1)."""
+    return border._replace(wished=wished, hidden=border.hidden or "header" in wished)
+
+
+def _prefer(received: Headers, built: Headers) -> None:
+    """RFC 3325 section 9.2: the preferred identity of a user whom we believe becomes the asserted one where there is
+    none; it goes no further itself."""
+    if "P-Asserted-Identity" not in received:
+        for value in built.get_all("P-Preferred-Identity"):
+            built.add("P-Asserted-Identity", value)
+    built.remove("P-Preferred-Identity")
+
+
+def originator(request: Request, border: Border) -> str:
+    """The From of `request` for the other leg, without tag."""
+    if not border.to_trusted and "user" in privacy.wishes(request.headers):
+        return privacy.ANONYMOUS
+    return crossed_identity(request.from_, border)
 
 
 def crossed_identity(address: NameAddress, border: Border) -> str:
@@ -128,17 +175,25 @@ def _unhidden(value: str, border: Border) -> str:
 def _identity(value: str, border: Border) -> str:
     if not border.trusted:
         return ""
-    if not border.to_peer and _PRIVATE_PARTY.search(value):
+    if not border.to_trusted and _PRIVATE_PARTY.search(value):
         return ""
-    return _redirection(value, border)
+    return _addresses(value, border, withheld=False)
 
 
-_PRIVATE_PARTY = re.compile(r";\s*privacy\s*=\s*(?!off\b)\w", re.IGNORECASE)
-"""Of a Remote-Party-ID; it goes to nobody who is not trusted, as P-Asserted-Identity with Privacy."""
+_PRIVATE_PARTY = re.compile(r";\s*privacy\s*=\s*\"?(?!off\b)\w", re.IGNORECASE)
+"""Of a Remote-Party-ID or Diversion; it is told to nobody who is not trusted, as P-Asserted-Identity with Privacy."""
+_PRIVATE_ENTRY = re.compile(r"[?&]privacy=(?!none\b)\w[^>]*>", re.IGNORECASE)
+"""Of a History-Info."""
 
 
 def _redirection(value: str, border: Border) -> str:
-    if not border.hidden:
+    withheld = not border.wished.isdisjoint(privacy.REDIRECTIONS_WITHHELD)
+    return _addresses(value, border, withheld)
+
+
+def _addresses(value: str, border: Border, withheld: bool) -> str:
+    """A list of addresses. `withheld`: none of them leaves the trust domain."""
+    if not border.hidden and (border.to_trusted or not (withheld or "privacy" in value.lower())):
         return value
     crossed = []
     for part in split_list(value):
@@ -151,8 +206,34 @@ def _redirection(value: str, border: Border) -> str:
             for name, text in address.params.items()
             if name != "tag" and (text is None or _is_harmless(name, text, border))
         )
-        crossed.append(_name_addr(display_name(address, border), masked_uri(address, border)) + params)
+        if not border.to_trusted and (withheld or _PRIVATE_PARTY.search(part) or _PRIVATE_ENTRY.search(part)):
+            crossed.append(f"<{privacy.ANONYMOUS_URI}>{params}")
+        elif border.hidden:
+            uri = masked_uri(address, border)
+            uri += _uri_headers(address, border) if uri.startswith("sip") else ""
+            crossed.append(_name_addr(display_name(address, border), uri) + params)
+        else:
+            crossed.append(part)
     return ", ".join(crossed)
+
+
+def _uri_headers(address: NameAddress, border: Border) -> str:
+    """Reason and Privacy in the URI of a History-Info entry (RFC 7044 sections 5 and 10.1): why the call went on from
+    there, and what may be told of it."""
+    uri_text = address.uri_text
+    if "?" not in uri_text:
+        return ""
+    kept = []
+    for field in uri_text.partition("?")[2].split("&"):
+        name, _, value = field.partition("=")
+        treatment = {"reason": _reason, "privacy": _copied}.get(name.lower())
+        text = treatment(unescape(value), border) if treatment is not None else ""
+        if text:
+            kept.append(f"{name}={escaped(text, safe=_UNRESERVED)}")
+    return "?" + "&".join(kept) if kept else ""
+
+
+_UNRESERVED = "-_.!~*'()"
 
 
 _is_index = re.compile(r"\d+(?:\.\d+)*").fullmatch
@@ -196,6 +277,22 @@ def _warning(value: str, border: Border) -> str:
     )
 
 
+def _preferred(value: str, border: Border) -> str:
+    return _identity(value, border)
+
+
+def _privacy(value: str, border: Border) -> str:
+    crossed = _copied(value, border)
+    return crossed if border.to_trusted else privacy.left(crossed)
+
+
+def _reference(value: str, border: Border) -> str:
+    if not border.hidden:
+        return value
+    own = [part for part in split_list(value) if part.lower().startswith("<cid:")]
+    return ", ".join(filter(None, (masked_reference(part, border) for part in own)))
+
+
 def _seconds(value: str, border: Border) -> str:
     digits = re.match(r"\d{1,10}", value)
     return digits[0] if digits else ""
@@ -206,7 +303,10 @@ _TREATMENTS: dict[Treatment, Callable[[str, Border], str]] = {
     Treatment.TEXT: _text,
     Treatment.UNHIDDEN: _unhidden,
     Treatment.IDENTITY: _identity,
+    Treatment.PREFERRED: _preferred,
     Treatment.REDIRECTION: _redirection,
+    Treatment.PRIVACY: _privacy,
+    Treatment.REFERENCE: _reference,
     Treatment.REASON: _reason,
     Treatment.WARNING: _warning,
     Treatment.SECONDS: _seconds,

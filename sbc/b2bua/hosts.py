@@ -15,13 +15,15 @@ class Border(NamedTuple):
     hidden: bool
     """The zone that they come from is hidden."""
     trusted: bool
-    """They come from a configured peer."""
+    """They come from our trust domain (RFC 3325)."""
     names: tuple[str, ...]
     """What names elements of the side that they come from: addresses and host names, in lower case."""
     our_host: str
     """Our advertised address on the side that they go to, as a URI writes it."""
-    to_peer: bool = True
-    """They go to a configured peer."""
+    to_trusted: bool = True
+    """They go into it."""
+    wished: frozenset[str] = frozenset()
+    """What the user wishes of a privacy service that we have to be (see `sbc.b2bua.privacy`)."""
 
 
 # Every look at a text takes time in proportion to its length: what a peer sends must not cost more.
@@ -112,8 +114,12 @@ def user_without_hosts(user: str) -> str:
 def _masked_tel(uri: Uri, border: Border) -> str:
     if names_host(uri.user or "", border):
         return f"sip:anonymous@{border.our_host}"
-    kept = {name: value for name, value in uri.params.items() if value and _dialled(value) and not _IPV4.search(value)}
+    kept = {
+        name: value
+        for name, value in uri.params.items()
+        if value is None or (_dialled(value) and not _IPV4.search(value))
+    }
     if "phone-context" in uri.params.keys() - kept.keys():
         # a number of a domain's own plan (RFC 3966 5.1.5): now of ours
         return f"sip:{uri.user}@{border.our_host};user=phone"
-    return f"tel:{uri.user}" + "".join(f";{name}={value}" for name, value in kept.items())
+    return f"tel:{uri.user}" + "".join(f";{name}={value}" if value else f";{name}" for name, value in kept.items())

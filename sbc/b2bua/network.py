@@ -58,6 +58,9 @@ class Zone:
     """Requests of elements that are no configured peer are served as well."""
     latching: Latching = Latching.SIGNALLING
     """For elements that are no configured peer."""
+    trusted: bool = False
+    """Elements that are no configured peer belong to our trust domain: identities that they assert are believed, and
+    they learn those that users withhold from others (RFC 3325)."""
     domains: frozenset[str] = frozenset()
     """Lower-case hosts of a Request-URI that mean this SBC itself, beyond its own addresses."""
     how: Interworking = Interworking()
@@ -77,6 +80,8 @@ class Peer:
     transports: tuple[str, ...] = ("UDP",)
     """In order of preference. With UDP first and TCP too, requests over the path's safe size go over TCP (18.1.1)."""
     latching: Latching = Latching.SIGNALLING
+    trusted: bool = True
+    """It belongs to our trust domain (RFC 3325)."""
     sources: tuple[str, ...] = ()
     """Further IP addresses or networks (CIDR) that requests of this peer come from."""
     how: Interworking = Interworking()

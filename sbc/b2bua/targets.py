@@ -196,7 +196,7 @@ def _b_invite(context: Context, call: Call, leg: Leg, target: Target, body: byte
     forwards = received.max_forwards
     headers = Headers()
     headers.add("Max-Forwards", "70" if forwards is None else str(forwards - 1))
-    headers.add("From", f"{crossing.crossed_identity(received.from_, crossing_border)};tag={leg.local_tag}")
+    headers.add("From", f"{crossing.originator(received, crossing_border)};tag={leg.local_tag}")
     headers.add("To", crossing.addressed(received.to, target.uri, crossing_border))
     headers.add("Call-ID", context.tokens.call_id())
     headers.add("CSeq", "1 INVITE")

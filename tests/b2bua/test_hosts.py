@@ -90,6 +90,7 @@ def test_addresses_are_found_in_any_company() -> None:
         ("<sip:anonymous@anonymous.invalid;maddr=10.0.0.9>", "sip:anonymous@anonymous.invalid"),
         ("<tel:+49-30-123>", "tel:+49-30-123"),
         ("<tel:7042;phone-context=+4930>", "tel:7042;phone-context=+4930"),
+        ("<tel:+4930;npdi;rn=+49301>", "tel:+4930;npdi;rn=+49301"),
         ("<tel:7042;phone-context=corp.example>", "sip:7042@192.0.2.1;user=phone"),
         ("<tel:7042;phone-context=+4930;tgrp=x;trunk-context=corp.example>", "tel:7042;phone-context=+4930"),
         ("<tel:10.0.0.9>", "sip:anonymous@192.0.2.1"),

@@ -15,8 +15,11 @@ WORDS = {
     Treatment.COPY: "as it is; not at all if it names a host of a hidden zone",
     Treatment.TEXT: "as it is; not at all if it may name a host",
     Treatment.UNHIDDEN: "only out of zones that are not hidden",
-    Treatment.IDENTITY: "only from configured peers, to others only if the user does not mind; hosts replaced",
-    Treatment.REDIRECTION: "hosts replaced by ours",
+    Treatment.IDENTITY: "only from whom we trust; to others only if the user does not mind; hosts replaced",
+    Treatment.PREFERRED: "as P-Asserted-Identity, where there is none",
+    Treatment.REDIRECTION: "hosts replaced by ours; anonymous to whom we do not trust, if the user wishes it",
+    Treatment.PRIVACY: "as it is; to whom we do not trust less what we have done",
+    Treatment.REFERENCE: "`cid:` with our host; other URIs only out of zones that are not hidden",
     Treatment.REASON: "protocol and cause; the text only where it names no host",
     Treatment.WARNING: "the code, with us as agent; the text only where it names no host",
     Treatment.SECONDS: "the number and nothing else",
@@ -30,7 +33,11 @@ Written by `python -m tests.support.crossing_page` from `sbc/b2bua/crossing.py`,
 Both legs of a call are dialogs of their own. A message that leaves is built anew, not edited: Via, Route,
 Record-Route, Contact, Call-ID, tags, branches, CSeq, Max-Forwards, Allow, Supported and Require are the SBC's own.
 From and To keep the user and the display name; out of a *hidden* zone (every zone but the one named `public`, unless
-the configuration says otherwise) their hosts are replaced. Of the other header fields those in this table cross, and
+the configuration says otherwise) their hosts are replaced. Configured peers belong to our *trust domain* (RFC 3325),
+others do not; `trusted` of a peer or zone says otherwise. On its edge the SBC does what `Privacy` asks for (RFC 3323):
+with `user` From is anonymous and Subject, User-Agent, Server, Organization, Reply-To, Call-Info and Warning stay
+inside; with `id` asserted identities do; with `header` nothing that names a host goes out, and with `history` or
+`header` nobody that the call has been at. Of the other header fields those in this table cross, and
 **no others**:
 
 | header field | how it crosses | why |
@@ -48,8 +55,13 @@ us is left out; a stream that cannot be relayed gets port 0. Out of a hidden zon
 names of software, and every attribute that holds an address or a known name; RTCP then says a CNAME of ours in place
 of the sources' own descriptions.
 
-Other bodies: an INVITE with a body that is no session description is refused with 415. A body of another request
-inside a call (such as INFO) crosses as it is, but is refused with 488 if it names a host of a hidden zone.
+Bodies (`sbc/b2bua/bodies.py`): the session description is found and rewritten, also as a part of a multipart body,
+which gets a boundary of our own; other bodies and parts cross octet for octet, with their Content-* fields (Content-ID
+with our host). What does not cross: out of a hidden zone a part that names a host, or that is encoded so that nobody can
+tell; in any direction what could hold another session that leads media past us: a second session description,
+`multipart/signed`, `multipart/encrypted`, `application/pkcs7-mime`, `message/sip`, `message/external-body`. Where such
+a part may be ignored (`handling=optional`) it is left out; otherwise the request gets 415, but for emergency calls,
+which go on without it. Of responses, ACK and BYE it is left out.
 """
 
 
