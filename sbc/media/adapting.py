@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sbc.media.facts import Dtmf
+from sbc.media.facts import Dtmf, MediaProfile
 from sbc.media.formats import (
     EVENT,
     Changes,
-    Format,
     Formats,
     free_number,
+    made_format,
     media_rate,
     numbers_for_answer,
     numbers_for_offer,
@@ -26,13 +26,11 @@ from sbc.media.reading import DIRECTIONS, StreamReading, read_section
 from sbc.media.stream import Leg, Stream, StreamSide
 from sbc.sdp import MediaDescription, SessionDescription, split_lines
 
-Pair = tuple[StreamSide | None, StreamSide | None]
-"""The sides of a stream: the writer's, and the reader's."""
 Crossing = tuple[Formats, Formats]
 """Formats of a stream: as the writer said them, and as the reader is told them."""
 
 _NONE: Crossing = ((), ())
-_NOBODY: Pair = (None, None)
+_ANY = MediaProfile()
 
 
 def adapt(
@@ -40,54 +38,51 @@ def adapt(
     readings: list[StreamReading],
     writer: Leg,
     reader: Leg,
-    pairs: Sequence[Pair],
+    side: str,
+    streams: Sequence[Stream],
     answering: bool,
 ) -> list[Crossing]:
     """Change `description` of `writer` into what `reader` may be told, formats only; a stream of which none is left is
     marked in `readings` as one that cannot be relayed. Gives the formats of each stream.
 
-    `pairs`: the sides as they stand, of those streams that both have; in an answer as the offer left them.
+    `side` is the writer's; `streams` are those that flow, in an answer those that the offer proposed.
     """
-    ruled = _has_rules(writer) or _has_rules(reader)
+    one, other = writer.facts.profile, reader.facts.profile
+    ruled = one != _ANY or other != _ANY
     ends = writer.dtmf is Dtmf.END or reader.dtmf is Dtmf.END
-    crossing = []
+    crossing: list[Crossing] = []
     for index, media in enumerate(description.media):
-        reading = readings[index]
-        if reading.kind != "rtp":
+        if readings[index].kind != "rtp":
             crossing.append(_NONE)
             continue
         said = told = written = read_formats(media.format_list, media.body)
         if ruled:
-            one, other = writer.facts.profile, reader.facts.profile
             said = permitted(media.media, written, one, other)
             if not said:
-                readings[index] = reading._replace(kind="", bare=True)
+                readings[index] = readings[index]._replace(kind="", bare=True)
                 crossing.append(_NONE)
                 continue
             told = ordered(media.media, said, other.order) if other.order else said
-        mine, theirs = pairs[index] if index < len(pairs) else _NOBODY
         changes: Changes = ()
-        if theirs is not None:
-            if not answering:
+        mine = theirs = None
+        if index < len(streams):
+            stream = streams[index]
+            mine, theirs = (stream.a, stream.b) if side == "a" else (stream.b, stream.a)
+            if theirs is None:
+                pass
+            elif not answering:
                 changes = numbers_for_offer(told, theirs.told, theirs.formats)
             elif mine is not None:
                 changes = numbers_for_answer(told, mine.told, theirs.formats)
         if changes:
             told = renumbered(told, changes)
         if ends and media.media == "audio":
-            told = (
-                _with_events(told, theirs, reader) if not answering else _events_answered(told, theirs, writer, reader)
-            )
+            told = _events_answered(told, theirs, reader) if answering else _with_events(told, theirs, reader)
         if told is not written and told != written:
             media.format_list, media.body = recast(media.body, written, told, changes, "")
             told = read_formats(media.format_list, media.body)
         crossing.append((said, told))
     return crossing
-
-
-def _has_rules(leg: Leg) -> bool:
-    profile = leg.facts.profile
-    return bool(profile.allow or profile.deny or profile.order)
 
 
 def _with_events(told: Formats, theirs: StreamSide | None, reader: Leg) -> Formats:
@@ -98,11 +93,13 @@ def _with_events(told: Formats, theirs: StreamSide | None, reader: Leg) -> Forma
     same = next((f for f in known if f.encoding == EVENT), None)
     if same is None:
         taken = {f.number for f in (*told, *known)}
-        same = Format(free_number(taken, "101" if "101" not in taken else "96"), f"{EVENT}/{media_rate(told)}", "0-15")
+        same = made_format(
+            free_number(taken, "101" if "101" not in taken else "96"), f"{EVENT}/{media_rate(told)}", "0-15"
+        )
     return (*told, same._replace(parameters=same.parameters or "0-15"))
 
 
-def _events_answered(told: Formats, theirs: StreamSide | None, writer: Leg, reader: Leg) -> Formats:
+def _events_answered(told: Formats, theirs: StreamSide | None, reader: Leg) -> Formats:
     """An answer has telephone-events for an offerer whose events end here and who offered them, and only if they were
     offered."""
     offered = () if theirs is None else tuple(f for f in theirs.formats if f.encoding == EVENT)

@@ -37,18 +37,14 @@ class Format(NamedTuple):
     """RTP payload type, as written."""
     name: str
     """"pcmu/8000", "opus/48000/2", in lower case; "" where nothing names it."""
-    parameters: str = ""
+    parameters: str
     """Value of its a=fmtp."""
+    rate: int
+    """Clock rate in Hz; 8000 where nothing says it."""
 
     @property
     def encoding(self) -> str:
         return self.name.partition("/")[0]
-
-    @property
-    def rate(self) -> int:
-        """Clock rate in Hz; 8000 where nothing says it."""
-        rate = self.name.split("/")[1] if "/" in self.name else ""
-        return int(rate) if rate.isascii() and rate.isdigit() and len(rate) < 8 else 8000
 
     def matters(self, ends_events: bool) -> bool:
         """Whether something is lost when the other side does not know it."""
@@ -58,11 +54,20 @@ class Format(NamedTuple):
 Formats = tuple[Format, ...]
 
 
+def made_format(number: str, encoding: str, parameters: str = "") -> Format:
+    """`encoding` as in a=rtpmap."""
+    parts = encoding.lower().split("/")
+    rate = parts[1] if len(parts) > 1 else ""
+    if len(parts) == 3 and parts[2] == "1":
+        del parts[2]
+    known = rate.isascii() and rate.isdigit() and 0 < len(rate) < 8 and int(rate) > 0
+    return Format(number, "/".join(parts), parameters, int(rate) if known else 8000)
+
+
 def read_formats(format_list: str, body: str) -> Formats:
     """The formats of an m-line, in its order, with what the lines after it say of them."""
-    if len(format_list) + len(body) < MEMORABLE:
-        return _read_formats(format_list, body)
-    return _read_formats.__wrapped__(format_list, body)
+    short = len(body) < MEMORABLE and len(format_list) < MEMORABLE
+    return _read_formats(format_list, body) if short else _read_formats.__wrapped__(format_list, body)
 
 
 @lru_cache(maxsize=1024)
@@ -74,13 +79,9 @@ def _read_formats(format_list: str, body: str) -> Formats:
             number, _, value = line[7:].partition(" ")
             parameters.setdefault(number, value.strip())
     return tuple(
-        Format(number, _name(encodings.get(number) or STATIC_CODECS.get(number, "")), parameters.get(number, ""))
+        made_format(number, encodings.get(number) or STATIC_CODECS.get(number, ""), parameters.get(number, ""))
         for number in dict.fromkeys(format_list.split())
     )
-
-
-def _name(encoding: str) -> str:
-    return encoding.lower().removesuffix("/1") if encoding.count("/") > 1 else encoding.lower()
 
 
 # -- which may pass ----------------------------------------------------------------------------------------------------
@@ -329,10 +330,10 @@ def named_formats(names: Iterable[str]) -> Formats:
     for text in names:
         encoding = text.lower().partition("/")[0]
         number, name = _WELL_KNOWN.get(encoding, ("", f"{encoding}/8000"))
-        if "/" in text and _name(text) != _name(name):
+        if "/" in text and text.lower().removesuffix("/1") != name.lower():
             number, name = "", text
         taken = {f.number for f in made} | {"101", "111"}
         if not number or number in {f.number for f in made}:
             number = free_number(taken)
-        made.append(Format(number, _name(name), _PARAMETERS.get(encoding, "")))
+        made.append(made_format(number, name, _PARAMETERS.get(encoding, "")))
     return tuple(dict.fromkeys(made))

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sbc.media.adapting import Crossing, Pair, adapt, cut, direct, pad
+from sbc.media.adapting import Crossing, adapt, cut, direct, pad
 from sbc.media.facts import Dtmf, Exchange, MediaError, SideFacts, StreamFacts
 from sbc.media.flow import Flow, FlowId
 from sbc.media.flows import follow
@@ -94,7 +94,7 @@ class MediaSession:
         if len(readings) < from_leg.agreed.lines:
             raise MediaError(488, "fewer m-lines than before")
         lines = len(readings)
-        crossing = adapt(description, readings, from_leg, to_leg, self._pairs(side, self.streams), False)
+        crossing = adapt(description, readings, from_leg, to_leg, side, self.streams, False)
         relayed = [reading for reading in readings if reading.kind]
         if not relayed and any(
             reading.bare and media.port for reading, media in zip(readings, description.media, strict=True)
@@ -127,7 +127,7 @@ class MediaSession:
         if len(readings) != from_leg.sent_lines:
             raise MediaError(488, f"the answer has {len(readings)} m-lines, the offer {from_leg.sent_lines}")
         offered = self.streams if from_leg.asked_again else self.proposed
-        crossing = adapt(description, readings, from_leg, to_leg, self._pairs(side, offered), True)
+        crossing = adapt(description, readings, from_leg, to_leg, side, offered, True)
         from_leg.state, to_leg.state = after
         from_leg.heard = sdp
         from_leg.agree()
@@ -143,8 +143,11 @@ class MediaSession:
         )
         if final:
             self._settle(now)
-        del description.media[self.offered_lines :], readings[self.offered_lines :]
-        body = self._render(side, description, readings, self.streams[: len(readings)])
+        streams = self.streams
+        if len(readings) > self.offered_lines:
+            del description.media[self.offered_lines :], readings[self.offered_lines :]
+            streams = streams[: self.offered_lines]
+        body = self._render(side, description, readings, streams)
         to_leg.agree()
         return Exchange(body, *follow(self))
 
@@ -271,7 +274,7 @@ class MediaSession:
         description, readings = self._read(from_leg.agreed.said)
         lines = len(readings)
         direct(description, readings, [mine for mine, _ in pairs])
-        crossing = adapt(description, readings, from_leg, to_leg, pairs, False)
+        crossing = adapt(description, readings, from_leg, to_leg, side, self.streams, False)
         cut(description, readings, to_leg.agreed.lines)
         pad(description, readings, self.streams, to_leg.agreed.lines)
         proposed = self._propose(side, description, readings, crossing, now, own=True)
@@ -308,7 +311,7 @@ class MediaSession:
             raise MediaError(500, "the call's media are closed")
         return (self.a, self.b) if side == "a" else (self.b, self.a)
 
-    def _pairs(self, side: str, streams: tuple[Stream, ...]) -> list[Pair]:
+    def _pairs(self, side: str, streams: tuple[Stream, ...]) -> list[tuple[StreamSide | None, StreamSide | None]]:
         return [(s.a, s.b) for s in streams] if side == "a" else [(s.b, s.a) for s in streams]
 
     def _move(self, leg: Leg, move: Move) -> Negotiation:
@@ -342,9 +345,9 @@ class MediaSession:
         self.offered_mux = tuple(mux)
         self.offered_lines = lines
         self.own = own
-        for leg in (self.a, self.b):
-            leg.before = leg.agreed
-            leg.asked_again = False
+        a, b = self.a, self.b
+        a.before, b.before = a.agreed, b.agreed
+        a.asked_again = b.asked_again = False
 
     def _settle(self, now: float) -> None:
         """The answer is final: nothing to go back to, and what it refused is free."""
@@ -522,7 +525,8 @@ def _named(
     if kind != "rtp":
         return Stream(kind_of_media, kind, a, b, 8000, tuple(media.formats))
     rate = said[0].rate if said else 8000
-    return Stream(kind_of_media, kind, a, b, rate, tuple([f[0] for f in said]), reading.section.encodings)
+    numbers = tuple([f[0] for f in said])
+    return _tuple(Stream, (kind_of_media, kind, a, b, rate, numbers, reading.section.encodings, False))
 
 
 def _revived(stream: Stream, told: Flow | None) -> Stream:
