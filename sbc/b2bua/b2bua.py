@@ -49,6 +49,8 @@ from sbc.sip import (
 _ACTIONS: dict[Action, Callable[[Context, Call, object], None]] = {
     Action.PASS_PROVISIONAL: replies.pass_provisional,
     Action.PASS_ANSWER: replies.pass_answer,
+    Action.KEEP_ANSWER: replies.keep_answer,
+    Action.TAKE_BACK: replies.take_back,
     Action.REFUSE_ANSWER: replies.refuse_answer,
     Action.PASS_REFUSAL: replies.pass_refusal,
     Action.CANCEL_TARGETS: replies.cancel_targets,
@@ -92,8 +94,8 @@ class B2bua:
         }
         self._on_deadline: dict[str, Callable[[Call, str], None]] = {
             "no answer": lambda call, _: self._step(call, Input.NO_ANSWER, None),
-            "silent": lambda call, number: self._target_late(call, number, "is silent"),
-            "ring": lambda call, number: self._target_late(call, number, "no answer in its time"),
+            "silent": self._target_silent,
+            "ring": self._target_rang_out,
             "2xx": self._repeat_2xx,
             "exchange": lambda call, _: exchange.late(self._context, call),
             "session": lambda call, side: session_timer.due(self._context, call, call.leg(side)),
@@ -188,7 +190,9 @@ class B2bua:
         _ACTIONS[action](self._context, call, detail)
 
     def _exchanged(self, call: Call, done: Exchange, response: Response) -> None:
-        """An offer of our own got its final response; nobody makes any yet."""
+        """An offer of our own got its final response."""
+        if done.purpose == exchange.REFRESH and response.status >= 300:
+            session_timer.not_refreshed(self._context, call, call.leg(done.target))
 
     def _begin(self, now: float) -> Context:
         context = self._context
@@ -420,10 +424,15 @@ class B2bua:
 
     # -- deadlines -----------------------------------------------------------------------------------------------------
 
-    def _target_late(self, call: Call, number: str, why: str) -> None:
+    def _target_silent(self, call: Call, number: str) -> None:
         attempt = call.attempts.get(int(number))
         if attempt is not None:
-            targets.lost(self._context, call, attempt, why)
+            targets.lost(self._context, call, attempt, "is silent")
+
+    def _target_rang_out(self, call: Call, number: str) -> None:
+        attempt = call.attempts.get(int(number))
+        if attempt is not None:
+            targets.rang_out(self._context, call, attempt)
 
     def _repeat_2xx(self, call: Call, side: str) -> None:
         """13.3.1.4: at T1, doubling up to T2, until the ACK comes; after 64*T1 the call ends."""

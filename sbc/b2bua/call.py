@@ -22,6 +22,8 @@ class CallState(IntEnum):
 
     CALLING = auto()
     """INVITE received and answered with 100; targets are being tried (see `sbc.b2bua.targets`)."""
+    KEPT = auto()
+    """A target has answered; our 2xx waits for the PRACK of a provisional response (see `sbc.b2bua.reliable`)."""
     ANSWERED = auto()
     """2xx sent to the A leg, its ACK has not come."""
     ESTABLISHED = auto()
@@ -35,6 +37,10 @@ class Input(IntEnum):
 
     PROVISIONAL = auto()
     ANSWER = auto()
+    EARLY_ANSWER = auto()
+    """A 2xx, while the A leg owes us the PRACK of a provisional response with SDP."""
+    PRACK = auto()
+    """That PRACK has come."""
     BAD_ANSWER = auto()
     """A 2xx whose SDP cannot be served."""
     REFUSAL = auto()
@@ -54,6 +60,8 @@ class Action(IntEnum):
 
     PASS_PROVISIONAL = auto()
     PASS_ANSWER = auto()
+    KEEP_ANSWER = auto()
+    TAKE_BACK = auto()
     REFUSE_ANSWER = auto()
     PASS_REFUSAL = auto()
     CANCEL_TARGETS = auto()
@@ -67,6 +75,13 @@ class Action(IntEnum):
 TRANSITIONS: dict[tuple[CallState, Input], tuple[CallState, Action]] = {
     (CallState.CALLING, Input.PROVISIONAL): (CallState.CALLING, Action.PASS_PROVISIONAL),
     (CallState.CALLING, Input.ANSWER): (CallState.ANSWERED, Action.PASS_ANSWER),
+    # RFC 3262 section 3: "In that case, it MUST NOT send a final response of 2xx until those provisional responses are
+    # acknowledged"
+    (CallState.CALLING, Input.EARLY_ANSWER): (CallState.KEPT, Action.KEEP_ANSWER),
+    (CallState.KEPT, Input.PRACK): (CallState.ANSWERED, Action.PASS_ANSWER),
+    (CallState.KEPT, Input.CANCEL): (CallState.CLOSING, Action.TAKE_BACK),
+    (CallState.KEPT, Input.BYE): (CallState.CLOSING, Action.TAKE_BACK),
+    (CallState.KEPT, Input.ENDED_HERE): (CallState.CLOSING, Action.TAKE_BACK),
     # 13.2.2.4: an answer that is not acceptable: "the UAC MUST ... generate a valid ... ACK, and then ... send a BYE"
     (CallState.CALLING, Input.BAD_ANSWER): (CallState.CLOSING, Action.REFUSE_ANSWER),
     (CallState.CALLING, Input.REFUSAL): (CallState.CLOSING, Action.PASS_REFUSAL),
@@ -88,18 +103,21 @@ TRANSITIONS: dict[tuple[CallState, Input], tuple[CallState, Action]] = {
     (CallState.ESTABLISHED, Input.ENDED_HERE): (CallState.CLOSING, Action.END_BY_SBC),
 }
 
-_LATE = (
-    *(Input.PROVISIONAL, Input.ANSWER, Input.BAD_ANSWER, Input.REFUSAL, Input.NO_ANSWER),
-    Input.CANCEL,  # 9.2: "no effect on the processing of the original request" after its final response
-)
+_LATE = (Input.PROVISIONAL, Input.ANSWER, Input.EARLY_ANSWER, Input.BAD_ANSWER, Input.REFUSAL, Input.NO_ANSWER)
 
 IGNORED: frozenset[tuple[CallState, Input]] = frozenset(
     {
         # Nothing was sent that could be acknowledged.
         (CallState.CALLING, Input.ACK),
         (CallState.CALLING, Input.UNACKED),
+        (CallState.KEPT, Input.ACK),
+        (CallState.KEPT, Input.UNACKED),
+        # Nothing is kept that it could set free.
+        *((state, Input.PRACK) for state in (CallState.CALLING, CallState.ANSWERED, CallState.ESTABLISHED)),
+        # 9.2: "no effect on the processing of the original request" after its final response
+        *((state, Input.CANCEL) for state in (CallState.ANSWERED, CallState.ESTABLISHED)),
         # A repeated 2xx is acknowledged again where it comes in; the rest is late.
-        *((state, late) for state in (CallState.ANSWERED, CallState.ESTABLISHED) for late in _LATE),
+        *((state, late) for state in (CallState.KEPT, CallState.ANSWERED, CallState.ESTABLISHED) for late in _LATE),
         # It is over: nothing changes that.
         *((CallState.CLOSING, late) for late in Input),
     }
@@ -116,8 +134,10 @@ class SessionTimer:
     """We are the refresher."""
     least: int = 0
     """Min-SE of a 422 that the element gave."""
-    late: bool = False
-    """Our refresh is out and has not been answered."""
+    expires: float = 0.0
+    """When the session is over, unless it is refreshed before; 0: nothing is agreed yet."""
+    raises: int = 0
+    """422s in a row."""
 
 
 @dataclass(slots=True)
@@ -126,14 +146,24 @@ class Reliable:
 
     rseq: int
     """Of the one that is pending, or comes next."""
-    pending: Response | None = None
-    """Sent, and sent again until its PRACK comes."""
+    pending: Provisional | None = None
+    """Sent, and sent again until its PRACK comes or our final response goes out."""
     interval: float = 0.0
     give_up: float = 0.0
-    waiting: list[Response] = field(default_factory=list)
+    waiting: list[Provisional] = field(default_factory=list)
     """To be sent after it, one by one."""
-    final: Response | None = None
-    """A 2xx that has to wait for the PRACK."""
+
+
+class Provisional(NamedTuple):
+    """A provisional response to the A leg's INVITE that is sent reliably."""
+
+    response: Response
+    leg: Leg
+    """The B leg that it comes from."""
+    owed: PrackOwed | None
+    """What is to be acknowledged on that leg once this one is; None if it was not reliable there."""
+    offer: bool
+    """It carries the B leg's offer: the PRACK brings the answer."""
 
 
 class PrackOwed(NamedTuple):
@@ -150,8 +180,42 @@ class Prack(NamedTuple):
 
     request: Request
     transaction: TransactionId
+    leg: Leg
+    """The B leg that it went to."""
     offer: bool
     """It carries a new offer."""
+
+
+class Heard(NamedTuple):
+    """What an early dialog on the B side has answered."""
+
+    sdp: bytes
+    firm: bool
+    """It was reliable, and stands for good (RFC 3262 section 5)."""
+
+
+@dataclass(slots=True)
+class FirstOffer:
+    """The first offer and its answers; see `sbc.b2bua.first_offer`."""
+
+    by_caller: bool = False
+    """It is in the A leg's INVITE; else the B leg makes it."""
+    sent: bytes = b""
+    """As the targets that are being tried got it."""
+    own: bool = False
+    """That was an offer of our own: the A leg has an answer, by a target that was lost."""
+    answers: dict[tuple[str, str], Heard] = field(default_factory=dict)
+    """By early dialog: our tag and the other side's."""
+    speaker: tuple[str, str] = ("", "")
+    """The early dialog whose session stands now."""
+    settled: bool = False
+    """Reliable provisional responses carried what cannot be taken back: the answer, or the B leg's offer."""
+    told: bytes = b""
+    """The answer that the A leg was given last."""
+    given: bool = False
+    """It was given reliably: no response to the INVITE can change it any more."""
+    retell: bool = False
+    """The session is another one now: the A leg is offered it once it has acknowledged its 2xx."""
 
 
 class Purpose(IntEnum):
@@ -209,7 +273,6 @@ class Leg:
     """On the A leg, when provisional responses are reliable."""
     rseqs: dict[str, int] = field(default_factory=dict)
     """On a B leg: the last RSeq of each early dialog, by the other side's tag."""
-    prack_owed: PrackOwed | None = None
     timer: SessionTimer | None = None
     forks: dict[str, Dialog] = field(default_factory=dict)
     """On a B leg that is not answered: its early dialogs, by the other side's tag."""
@@ -288,6 +351,8 @@ class ExchangeInput(IntEnum):
     """491 to an offer of our own; one to a relayed offer is a refusal: its maker will try again."""
     NO_METHOD = auto()
     """405 or 501 to an UPDATE."""
+    TOO_BRIEF = auto()
+    """422: the element wants a longer session interval (RFC 4028)."""
     LOST = auto()
     """No answer, or the dialog is not known any more."""
     UNSENT = auto()
@@ -374,18 +439,16 @@ class Call:
     record: CallRecord
     b: Leg | None = None
     """The leg that answered; before that, the one that spoke last."""
+    kept: tuple[Response, bytes] | None = None
+    """The B leg's 2xx, and its SDP for the A leg, while the call is `CallState.KEPT`."""
     media: MediaSession | None = None
-    offer_in_invite: bool = False
-    early_answer: bytes = b""
-    """The SDP that the A leg was given last in a provisional response."""
-    early_speaker: tuple[str, str] = ("", "")
-    """Whose answer that was: our tag and the other side's."""
+    first: FirstOffer = field(default_factory=FirstOffer)
     targets: list[Target] = field(default_factory=list)
     """Not tried yet."""
     attempts: dict[int, Attempt] = field(default_factory=dict)
     """By number: the targets that are being tried now, together."""
-    offer: bytes = b""
-    """The A leg's offer as those targets get it."""
+    refused: bool = False
+    """Every one of them that is lost was refused by its user: the targets after them would not be asked."""
     redirected: set[str] = field(default_factory=set)
     """Request-URIs that redirections have led to, or came from."""
     b_legs: list[Leg] = field(default_factory=list)
@@ -393,14 +456,6 @@ class Call:
     refusal: tuple[Response, Leg] | None = None
     """The best failure response of the targets tried so far, and the leg that it came on."""
     clients: dict[TransactionId, Sent] = field(default_factory=dict)
-    offered_early: bool = False
-    """The B leg's offer went to the A leg in a reliable provisional response: its PRACK brings the answer."""
-    media_agreed: bool = False
-    """The B leg's offer has crossed in a reliable provisional response; the 2xx brings none."""
-    renewal: bytes = b""
-    """An offer for the A leg that waits for its ACK: see `targets.answer_sdp`."""
-    answered_early: bool = False
-    """The offer of the INVITE was answered in a reliable provisional response, for good."""
     refers: dict[tuple[str, int], int] = field(default_factory=dict)
     """Side and CSeq number of a REFER that we passed on -> its CSeq number on the leg that it came from."""
     replaces: str = ""
@@ -428,7 +483,7 @@ class Call:
 
 
 class Replaced(NamedTuple):
-    """A dialog that a Replaces names."""
+    """A dialog of ours that a Replaces names."""
 
     call: Call
     leg: Leg

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from sbc.b2bua.call import Leg
 from sbc.b2bua.hooks import Reject
+from sbc.b2bua.network import Mode
 from sbc.sip import Headers, Request, Response
 
 ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "MESSAGE", "PRACK", "REFER", "NOTIFY")
@@ -75,10 +76,16 @@ def _option_tags(text: str) -> frozenset[str]:
     return frozenset(name.strip().lower() for name in text.split(",") if name.strip())
 
 
-def unsupported_extensions(request: Request) -> Reject | None:
-    """Require or Proxy-Require of what we do not understand (8.2.2.3, 16.3 step 5)."""
+def unsupported_extensions(request: Request, leg: Leg | None = None) -> Reject | None:
+    """Require or Proxy-Require of what we do not understand, or must not speak with that element (8.2.2.3, 16.3 step
+    5)."""
     if "Require" not in request.headers and "Proxy-Require" not in request.headers:
         return None
-    required = [tag for tag in request.headers.values("Require") if tag.lower() not in SUPPORTED | PASSED]
+    known = SUPPORTED | PASSED
+    if leg is not None:
+        known -= {
+            tag for tag, mode in (("100rel", leg.how.reliable), ("timer", leg.how.session_timer)) if mode is Mode.NEVER
+        }
+    required = [tag for tag in request.headers.values("Require") if tag.lower() not in known]
     listed = ", ".join([*required, *request.headers.values("Proxy-Require")])
     return Reject("call", 420, f"requires {listed}", headers=(("Unsupported", listed),)) if listed else None

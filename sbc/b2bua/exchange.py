@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sbc.b2bua import bodies, crossing, replies, session_timer, whereabouts
+from sbc.b2bua import bodies, crossing, first_offer, replies, session_timer, whereabouts
 from sbc.b2bua.answers import acknowledge, answer_invite, repeat_ack, session_description
 from sbc.b2bua.call import Call, CallState, Ending, Exchange, ExchangeInput, ExchangeState, Input, Leg, Purpose, Sent
-from sbc.b2bua.capabilities import ALLOW, allow
+from sbc.b2bua.capabilities import ALLOW, allow, required
 from sbc.b2bua.commands import CancelRequest, Respond
 from sbc.b2bua.context import Context, answer, border, leaving, own_agent
 from sbc.b2bua.hooks import Reject
@@ -22,61 +22,104 @@ from sbc.sip import Request, Response, TransactionId, make_response
 RETRY_LATER = (("Retry-After", "2"),)
 _BAD_MEDIA = 'SIP;cause=488;text="Media answer not acceptable"'
 _DIALOG_LOST = 'SIP;cause=481;text="Dialog lost"'
+REFRESH = "refresh"
+"""Purpose of an exchange that asks whether the session still is."""
 
 
 # -- a request with, or for, an offer ----------------------------------------------------------------------------------
 
 
 def offer_received(context: Context, call: Call, leg: Leg, request: Request, transaction: TransactionId) -> None:
-    """A re-INVITE or UPDATE in the dialog of `leg`."""
+    """A re-INVITE or UPDATE in the dialog of `leg`, or a PRACK with an offer."""
     assert leg.dialog is not None
-    leg.dialog.refresh_target(request)
-    whereabouts.follow_target(context, leg, request)
-    leg.names = whereabouts.names_of(context, leg, request)
-    if request.method == "UPDATE" and not request.body:
-        # RFC 3311 5.1: without an offer it refreshes target and session timer, which are matters of this leg alone
+    refusal = None
+    if request.method != "PRACK":  # which is no target refresh request
+        leg.dialog.refresh_target(request)
+        whereabouts.follow_target(context, leg, request)
+        leg.names = whereabouts.names_of(context, leg, request)
         refusal = session_timer.too_small(context, leg, request)
-        if refusal is not None:
-            answer(context, call.id, request, transaction, 422, headers=refusal.headers)
-        else:
-            context.out.append(Respond(call.id, transaction, _own_success(context, call, leg, request, b"")))
+    offer = session_description(request)
+    if refusal is None and _is_mere_refresh(call, leg, request, offer):
+        _refreshed(context, call, leg, request, transaction)
         return
+    _give_way(context, call)
     other = call.b if leg is call.a else call.a
-    refusal = bodies.refusal(request, leaving(leg))
-    refusal = refusal or session_timer.too_small(context, leg, request) or _not_now(call, leg, other)
+    refusal = refusal or bodies.refusal(request, leaving(leg)) or _not_now(call, leg, other, request.method)
     if refusal is not None:
-        context.decided(call, "call", "exchange", f"{request.method} refused: {refusal.status}", refusal.reason)
-        answer(context, call.id, request, transaction, refusal.status, refusal.phrase, refusal.headers)
+        _turn_away(context, call, request, transaction, refusal)
         return
     assert other is not None
     body = b""
-    offer = session_description(request)
     if offer:
         assert call.media is not None
         try:
             body = call.media.offer(leg.side, offer, context.now).sdp
         except MediaError as fault:
-            context.decided(call, "adapt_media", "media", f"reject {fault.status}", fault.reason)
-            answer(context, call.id, request, transaction, fault.status)
+            refusal = Reject("media", fault.status, fault.reason, headers=RETRY_LATER if fault.status == 500 else ())
+            _turn_away(context, call, request, transaction, refusal)
             return
-    method = _method_for(call, other, "UPDATE" if request.method == "PRACK" else request.method)
+    method = _method_for(other, "UPDATE" if request.method == "PRACK" else request.method)
     if method != request.method:
-        context.decided(
-            call, "call", "exchange", f"{request.method} becomes {method}", f"leg {other.side} allows no UPDATE"
-        )
-    exchange = Exchange(leg.side, other.side, method, bool(body), request, transaction, body=body)
-    call.exchange = exchange
+        why = f"leg {other.side} allows no UPDATE" if method == "INVITE" else f"leg {other.side} owes no PRACK"
+        context.decided(call, "call", "exchange", f"{request.method} becomes {method}", why)
+    call.exchange = Exchange(leg.side, other.side, method, bool(body), request, transaction, body=body)
     if request.method == "INVITE":  # 17.2.1, as for the first INVITE
         context.out.append(Respond(call.id, transaction, make_response(request, 100)))
-    _send(context, call, exchange, other, body)
+    _send(context, call, call.exchange, other, body)
+
+
+def _turn_away(context: Context, call: Call, request: Request, transaction: TransactionId, refusal: Reject) -> None:
+    context.decided(call, "call", refusal.policy, f"{request.method} refused: {refusal.status}", refusal.reason)
+    answer(context, call.id, request, transaction, refusal.status, refusal.phrase, refusal.headers)
+
+
+def _is_mere_refresh(call: Call, leg: Leg, request: Request, offer: bytes) -> bool:
+    """A request that renews target and session timer, which are matters of this leg alone (RFC 3311 section 5.1, RFC
+    4028 section 7.4): without an offer, or with the one that stands."""
+    if request.method == "UPDATE" and not request.body:
+        return True
+    return (
+        bool(offer)
+        and request.body == offer
+        and leg.timer is not None
+        and "Session-Expires" in request.headers
+        and call.state is CallState.ESTABLISHED
+        and call.exchange is None
+        and leg.unacked is None
+        and call.media is not None
+        and call.media.unchanged(leg.side, offer)
+    )
+
+
+def _refreshed(context: Context, call: Call, leg: Leg, request: Request, transaction: TransactionId) -> None:
+    body = b""
+    if request.body:
+        assert call.media is not None
+        body = call.media.standing(leg.side)
+        context.decided(call, "call", "exchange", f"{request.method} answered here", "it changes nothing")
+    response = _own_success(context, call, leg, request, body)
+    if request.method == "INVITE":
+        answer_invite(context, call, leg, transaction, response, request.cseq.number)
+    else:
+        context.out.append(Respond(call.id, transaction, response))
+
+
+def _give_way(context: Context, call: Call) -> None:
+    """A refresh of ours that waits after a 491 need not keep others from their offers."""
+    exchange = call.exchange
+    if exchange is not None and exchange.state is ExchangeState.PAUSED and exchange.purpose == REFRESH:
+        call.exchange = None
+        context.deadlines.clear(call.id, "own offer")
+        _take_back(context, call, exchange)
+        session_timer.not_refreshed(context, call, call.leg(exchange.target))
 
 
 def offer_to(context: Context, call: Call, leg: Leg, body: bytes, purpose: str) -> bool:
     """Offer `body`, which the session has made for `leg`, on our own account (b"": ask `leg` for an offer). False if
     another exchange is under way. `purpose` comes back to `Context.exchanged` with the outcome."""
-    if _not_now(call, leg, leg) is not None or not leg.confirmed:
+    method = "INVITE" if not body else _method_for(leg, "UPDATE")
+    if _not_now(call, leg, leg, method) is not None or not leg.confirmed:
         return False
-    method = "INVITE" if not body else _method_for(call, leg, "UPDATE")
     exchange = Exchange("", leg.side, method, bool(body), purpose=purpose, body=body)
     call.exchange = exchange
     _send(context, call, exchange, leg, body)
@@ -86,16 +129,17 @@ def offer_to(context: Context, call: Call, leg: Leg, body: bytes, purpose: str) 
 def refresh(context: Context, call: Call, leg: Leg) -> bool:
     """Ask the element of `leg` whether the session still is, without changing it (RFC 4028 section 10). False if
     another exchange is under way."""
-    if _not_now(call, leg, leg) is not None or not leg.confirmed or call.media is None:
+    if _not_now(call, leg, leg, "UPDATE") is not None or not leg.confirmed or call.media is None:
         return False
     if allows(leg, "UPDATE"):
-        call.exchange = Exchange("", leg.side, "UPDATE", False, purpose="refresh")
+        call.exchange = Exchange("", leg.side, "UPDATE", False, purpose=REFRESH)
         _send(context, call, call.exchange, leg, b"")
         return True
-    return offer_to(context, call, leg, call.media.standing(leg.side), "refresh")
+    body = call.media.standing(leg.side)
+    return bool(body) and offer_to(context, call, leg, body, REFRESH)
 
 
-def _not_now(call: Call, leg: Leg, other: Leg | None) -> Reject | None:
+def _not_now(call: Call, leg: Leg, other: Leg | None, method: str) -> Reject | None:
     """Why no exchange can begin (14.2, RFC 3311 section 5.2), or None."""
     pending = call.exchange
     if pending is not None or leg.unacked is not None:
@@ -106,15 +150,22 @@ def _not_now(call: Call, leg: Leg, other: Leg | None) -> Reject | None:
         return Reject("exchange", 500, "the other leg has no dialog yet", "Not Yet Answered", RETRY_LATER)
     if other.unacked is not None:
         return Reject("exchange", 491, "the other side has not acknowledged the last exchange")
-    if call.state is CallState.CALLING and not allows(other, "UPDATE"):
-        return Reject("exchange", 500, "before the answer the other side allows no offer", "", RETRY_LATER)
+    if not leg.confirmed and method == "INVITE":
+        # 14.2: 500 to a second INVITE before the final response to the first, 491 to one that crosses ours
+        if leg.side == "a":
+            return Reject("exchange", 500, "its INVITE is not answered yet", "Not Yet Answered", RETRY_LATER)
+        return Reject("exchange", 491, "it has not answered our INVITE")
+    if call.b is None or (leg is not call.a and leg is not call.b):
+        return Reject("exchange", 500, "the caller speaks to another target", "Not Yet Answered", RETRY_LATER)
+    if not (leg.confirmed and other.confirmed) and not (
+        method != "INVITE" and allows(other, "UPDATE") and first_offer.agreed_with(call, call.b)
+    ):
+        return Reject("exchange", 500, "before the answer no new offer can cross", "Not Yet Answered", RETRY_LATER)
     return None
 
 
-def _method_for(call: Call, leg: Leg, wanted: str) -> str:
-    if wanted == "UPDATE" and not allows(leg, "UPDATE"):
-        return "INVITE"
-    return wanted
+def _method_for(leg: Leg, wanted: str) -> str:
+    return "INVITE" if wanted == "UPDATE" and not allows(leg, "UPDATE") else wanted
 
 
 def allows(leg: Leg, method: str) -> bool:
@@ -138,7 +189,8 @@ def _send(context: Context, call: Call, exchange: Exchange, leg: Leg, body: byte
         crossing.cross_headers(received.headers, headers, border(source, leg))
     else:
         headers.add("Allow", ALLOW)
-    session_timer.ask(context, leg, headers)
+    if leg.confirmed:
+        session_timer.ask(context, leg, headers)
     own_agent(context, headers, "User-Agent")
     bodies.put(built, body, received, border(source, leg) if source is not None else None)
     exchange.state = ExchangeState.ASKED
@@ -166,6 +218,8 @@ def response_received(context: Context, call: Call, branch: TransactionId, sent:
     if exchange is None or exchange.branch != branch or exchange.state is not ExchangeState.ASKED:
         _late(context, call, branch, sent, response)
         return
+    leg = call.leg(sent.side)
+    assert leg is not None
     if status < 200:
         given = ExchangeInput.PROVISIONAL
     elif status < 300:
@@ -174,8 +228,10 @@ def response_received(context: Context, call: Call, branch: TransactionId, sent:
         given = ExchangeInput.GLARE
     elif status in (405, 501) and exchange.method == "UPDATE":
         given = ExchangeInput.NO_METHOD
-    elif status in (408, 481):  # 12.2.1.2: "the UAC SHOULD terminate the dialog"
-        given = ExchangeInput.LOST
+    elif status == 422 and session_timer.raised(context.settings, leg, response):
+        given = ExchangeInput.TOO_BRIEF
+    elif status in (408, 481):
+        given = _lost(leg)
     else:
         given = ExchangeInput.REFUSAL
     if status >= 300 or sent.request.method != "INVITE":
@@ -187,7 +243,15 @@ def lost(context: Context, call: Call, branch: TransactionId, timed_out: bool) -
     """No answer at all to our request, or it could not be sent."""
     exchange = call.exchange
     if exchange is not None and exchange.branch == branch:
-        step(context, call, exchange, ExchangeInput.LOST if timed_out else ExchangeInput.UNSENT, None)
+        leg = call.leg(exchange.target)
+        assert leg is not None
+        step(context, call, exchange, _lost(leg) if timed_out else ExchangeInput.UNSENT, None)
+
+
+def _lost(leg: Leg) -> ExchangeInput:
+    """12.2.1.2: "the UAC SHOULD terminate the dialog". An early one ends with its INVITE, of which others may still
+    come to something."""
+    return ExchangeInput.LOST if leg.confirmed else ExchangeInput.UNSENT
 
 
 def step(context: Context, call: Call, exchange: Exchange, given: ExchangeInput, response: Response | None) -> None:
@@ -218,7 +282,10 @@ def _late(context: Context, call: Call, branch: TransactionId, sent: Sent, respo
 
 def _pass_provisional(context: Context, call: Call, exchange: Exchange, response: Response | None) -> None:
     assert response is not None
-    if exchange.request is not None and exchange.request.method == "INVITE" and response.status not in (100, 199):
+    request = exchange.request
+    if request is None or request.method != "INVITE" or response.status in (100, 199):
+        return
+    if "100rel" not in required(request):  # then only reliable ones may be sent, or none (RFC 3262 section 3)
         _pass_back(context, call, exchange, response, b"")
 
 
@@ -227,11 +294,13 @@ def _succeed(context: Context, call: Call, exchange: Exchange, response: Respons
     assert response is not None
     target = call.leg(exchange.target)
     assert target is not None
-    assert target.dialog is not None
+    dialog = target.dialog_with(response.to.tag or "")
     invited = exchange.method == "INVITE"
-    target.dialog.refresh_target(response)
-    whereabouts.follow_target(context, target, response)
-    session_timer.answered(context, call, target, response)
+    if dialog is not None:
+        dialog.refresh_target(response)
+        whereabouts.follow_target(context, target, response)
+    if target.confirmed:
+        session_timer.answered(context, call, target, response)
     body = b""
     try:
         if exchange.request is not None or exchange.offer:
@@ -287,7 +356,9 @@ def _refuse(context: Context, call: Call, exchange: Exchange, response: Response
     """The session stays as it was (14.1)."""
     assert response is not None
     _take_back(context, call, exchange)
-    if exchange.request is not None:
+    if exchange.request is not None and response.status == 422:  # it is about our interval
+        answer(context, call.id, exchange.request, exchange.transaction, 500, headers=RETRY_LATER)
+    elif exchange.request is not None:
         _pass_back(context, call, exchange, response, b"")
     else:
         context.decided(call, "call", "exchange", "our offer was refused", f"{response.status} {response.reason}")
@@ -338,6 +409,13 @@ def _ask_otherwise(context: Context, call: Call, exchange: Exchange, response: R
     _send(context, call, exchange, leg, exchange.body)
 
 
+def _ask_longer(context: Context, call: Call, exchange: Exchange, response: Response | None) -> None:
+    """RFC 4028 section 7.3: the same again, with the interval that the element wants at least."""
+    leg = call.leg(exchange.target)
+    assert leg is not None
+    _send(context, call, exchange, leg, exchange.body)
+
+
 def _wait(context: Context, call: Call, exchange: Exchange, response: Response | None) -> None:
     """14.1: after a 491 the owner of the Call-ID waits 2.1 to 4 s, the other 0 to 2 s, in units of 10 ms."""
     exchange.glares += 1
@@ -377,6 +455,7 @@ TRANSITIONS: dict[tuple[ExchangeState, ExchangeInput], tuple[ExchangeState, _Act
     (ExchangeState.ASKED, ExchangeInput.LOST): (ExchangeState.OVER, _lose),
     (ExchangeState.ASKED, ExchangeInput.UNSENT): (ExchangeState.OVER, _fail),
     (ExchangeState.ASKED, ExchangeInput.NO_METHOD): (ExchangeState.ASKED, _ask_otherwise),
+    (ExchangeState.ASKED, ExchangeInput.TOO_BRIEF): (ExchangeState.ASKED, _ask_longer),
     (ExchangeState.ASKED, ExchangeInput.GLARE): (ExchangeState.PAUSED, _wait),
     (ExchangeState.PAUSED, ExchangeInput.RETRY): (ExchangeState.ASKED, _repeat),
 }
@@ -404,12 +483,12 @@ def _built_back(context: Context, call: Call, exchange: Exchange, received: Resp
     assert source is not None
     assert exchange.request is not None
     built = make_response(exchange.request, received.status, replies.phrase(received, source))
-    if received.status < 300:
+    if received.status < 300 and exchange.request.method != "PRACK":
         built.headers.add("Contact", leg.contact)
+        if received.status >= 200 and leg.confirmed:
+            session_timer.answer(context, call, leg, exchange.request, built.headers)
     if received.status < 300 or received.status == 405:  # 21.4.6
         built.headers.add("Allow", allow(received))
-    if 200 <= received.status < 300:
-        session_timer.answer(context, call, leg, exchange.request, built.headers)
     crossing_border = border(source, leg)
     crossing.cross_headers(received.headers, built.headers, crossing_border)
     own_agent(context, built.headers, "Server")
@@ -421,7 +500,8 @@ def _built_back(context: Context, call: Call, exchange: Exchange, received: Resp
 def _own_success(context: Context, call: Call, leg: Leg, request: Request, body: bytes) -> Response:
     headers = (("Contact", leg.contact), ("Allow", ALLOW))
     response = make_response(request, 200, headers=headers, body=body)
-    session_timer.answer(context, call, leg, request, response.headers)
+    if leg.confirmed:
+        session_timer.answer(context, call, leg, request, response.headers)
     own_agent(context, response.headers, "Server")
     return response
 
@@ -459,6 +539,26 @@ def cancelled(context: Context, call: Call, transaction: TransactionId) -> bool:
     exchange.cancelled = True
     context.out.append(CancelRequest(call.id, exchange.branch))
     return True
+
+
+def gone(context: Context, call: Call, leg: Leg, tag: str | None = None) -> None:
+    """The INVITE of `leg` has come to nothing, or its early dialog `tag` has: so has an exchange in it."""
+    exchange = call.exchange
+    if exchange is None:
+        return
+    asked = exchange.origin == leg.side
+    sent = call.clients.get(exchange.branch)
+    request = exchange.request if asked else sent.request if sent is not None else None
+    if request is None or request.call_id != leg.invite.call_id:
+        return
+    theirs = request.from_.tag if asked else request.to.tag
+    if tag is not None and theirs != tag:
+        return
+    call.exchange = None
+    context.deadlines.clear(call.id, "exchange")
+    _take_back(context, call, exchange)
+    if exchange.request is not None:
+        answer(context, call.id, exchange.request, exchange.transaction, 481 if asked else 500, headers=RETRY_LATER)
 
 
 def overtaken(context: Context, call: Call) -> None:

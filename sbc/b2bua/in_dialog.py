@@ -33,7 +33,7 @@ def request_received(
     if request.method == "BYE":
         _end(context, call, leg, request, transaction)
         return
-    refusal = _refusal(call, request)
+    refusal = _refusal(call, leg, request)
     if refusal is not None:
         context.decided(call, "call", refusal.policy, f"{request.method} refused: {refusal.status}", refusal.reason)
         answer(context, call.id, request, transaction, refusal.status, refusal.phrase, refusal.headers)
@@ -63,12 +63,12 @@ def _end(context: Context, call: Call, leg: Leg, request: Request, transaction: 
     # 15: the callee's UA "MUST NOT send a BYE on an early dialog"; the final response of its INVITE will come
 
 
-def _refusal(call: Call, request: Request) -> Reject | None:
+def _refusal(call: Call, leg: Leg, request: Request) -> Reject | None:
     """Why this request cannot cross now, or None."""
     method = request.method
     if call.state is CallState.CLOSING:
         return Reject("call", 481, "the call is over")
-    unsupported = capabilities.unsupported_extensions(request)
+    unsupported = capabilities.unsupported_extensions(request, leg)
     if unsupported is not None:
         return unsupported
     if method == "OPTIONS":
@@ -122,6 +122,10 @@ def response_received(context: Context, call: Call, branch: TransactionId, respo
     leg, source = call.leg(relay.side), call.b if relay.side == "a" else call.a
     assert leg is not None
     assert source is not None
+    gone = response.status in (408, 481)
+    if gone and not source.confirmed:  # one early dialog is no more; to this side the call is one, and goes on
+        answer(context, call.id, relay.request, relay.transaction, 500, headers=exchange.RETRY_LATER)
+        return
     built = make_response(relay.request, response.status, replies.phrase(response, source))
     if response.status == 405:  # 21.4.6: "The response MUST include an Allow"
         built.headers.add("Allow", capabilities.allow(response))
@@ -131,7 +135,7 @@ def response_received(context: Context, call: Call, branch: TransactionId, respo
     own_agent(context, built.headers, "Server")
     context.rewrite(call, leg, built, response)
     context.out.append(Respond(call.id, relay.transaction, built))
-    if response.status in (408, 481) and relay.request.method != "NOTIFY":
+    if gone and relay.request.method != "NOTIFY":
         # RFC 5057 section 5.1: to a NOTIFY it says that the subscription is not known any more
         _dialog_gone(context, call, f"{response.status} to {relay.request.method}")
 
@@ -147,7 +151,10 @@ def lost(context: Context, call: Call, branch: TransactionId, timed_out: bool) -
     relay = call.relays.pop(branch, None)
     if relay is not None:
         answer(context, call.id, relay.request, relay.transaction, 408 if timed_out else 503)
-    if relay is not None and timed_out and relay.request.method != "NOTIFY":
+    if relay is None or not timed_out or relay.request.method == "NOTIFY":
+        return
+    other = call.b if relay.side == "a" else call.a
+    if other is not None and other.confirmed:
         _dialog_gone(context, call, f"no answer to {relay.request.method}")
 
 

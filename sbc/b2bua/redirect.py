@@ -34,7 +34,7 @@ def follow(context: Context, call: Call, attempt: Attempt, leg: Leg, response: R
         for target in _targets(context, call, leg, contact.uri):
             if target.uri not in call.redirected and len(call.redirected) < _MOST:
                 call.redirected.add(target.uri)
-                targets.append(target)
+                targets.append(target if target.ring else target._replace(ring=attempt.target.ring))
     if not targets:
         context.decided(call, "call", "redirect", "not followed", f"{response.status} leads nowhere new")
         return False

@@ -6,8 +6,9 @@ or a new offer. Where only the B leg does, it is acknowledged here at once.
 
 from __future__ import annotations
 
-from sbc.b2bua import answers, bodies, exchange
-from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Prack, PrackOwed, Purpose, Reliable
+from sbc.b2bua import bodies, crossing, exchange
+from sbc.b2bua.answers import session_description
+from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Prack, PrackOwed, Provisional, Purpose, Reliable
 from sbc.b2bua.commands import Respond
 from sbc.b2bua.context import Context, answer, border, own_agent
 from sbc.b2bua.network import Mode
@@ -15,7 +16,7 @@ from sbc.media import MediaError
 from sbc.sip import MAX_CSEQ, Request, Response, SipError, TransactionId, make_response, parse_rack
 
 _MOST_WAITING = 8
-"""Provisional responses that wait for the PRACK of the one before; more are not passed on."""
+"""Provisional responses that wait for the PRACK of the one before; more are not taken."""
 
 
 # -- what is offered and asked -----------------------------------------------------------------------------------------
@@ -28,7 +29,7 @@ def offered_to(call: Call, leg: Leg) -> bool:
     """
     if leg.how.reliable is Mode.NEVER:
         return False
-    return bool(answers.session_description(call.a.invite)) or speaks(call.a)
+    return bool(session_description(call.a.invite)) or speaks(call.a)
 
 
 def required_of(leg: Leg) -> bool:
@@ -46,37 +47,44 @@ def is_reliable(response: Response) -> bool:
     return "RSeq" in response.headers and any(tag.lower() == "100rel" for tag in response.headers.values("Require"))
 
 
+def crosses(call: Call, received: Response) -> bool:
+    """Whether what `received`, a provisional response on the B leg, becomes on the A leg is sent reliably there."""
+    leg = call.a
+    if received.status == 199 or not speaks(leg):
+        return False
+    return "100rel" in leg.requires or leg.how.reliable is Mode.ALWAYS or is_reliable(received)
+
+
 # -- the B leg: we are the UAC -----------------------------------------------------------------------------------------
 
 
 def provisional_received(context: Context, call: Call, leg: Leg, response: Response) -> bool:
     """A provisional response with a To tag on a B leg. False: it is a repetition, or out of order, and counts for
-    nothing (section 4)."""
+    nothing (section 4); or there is no room for it, and it will be repeated."""
     if not is_reliable(response):
         return True
-    number = _rseq(response)
-    tag = response.to.tag or ""
-    if number is None or (tag in leg.rseqs and number != leg.rseqs[tag] + 1):
+    owed = _owed(response)
+    if owed is None or owed.rseq != leg.rseqs.get(owed.tag, owed.rseq - 1) + 1 or leg.dialog_with(owed.tag) is None:
         return False
-    leg.rseqs[tag] = number
-    owed = PrackOwed(tag, number, response.cseq.number)
-    if _reliably(call, response) and response.status != 199:
-        leg.prack_owed = owed  # until the A leg's PRACK has come
-    else:
+    waits = crosses(call, response)
+    if waits and call.a.reliable is not None and len(call.a.reliable.waiting) >= _MOST_WAITING:
+        return False
+    leg.rseqs[owed.tag] = owed.rseq
+    if not waits:  # else when the A leg's PRACK has come
         _send_prack(context, call, leg, owed, b"")
     return True
 
 
-def _rseq(response: Response) -> int | None:
+def _owed(response: Response) -> PrackOwed | None:
     text = response.headers.get("RSeq") or ""
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 11 else 0
-    return number if 0 < number < 2**32 else None
+    return PrackOwed(response.to.tag or "", number, response.cseq.number) if 0 < number < 2**32 else None
 
 
 def _send_prack(
     context: Context, call: Call, leg: Leg, owed: PrackOwed, body: bytes, received: Request | None = None
 ) -> TransactionId | None:
-    """`received`: the A leg's PRACK, that `body` came in."""
+    """`received`: the A leg's PRACK, that `body` came in. None if that dialog is no more."""
     dialog = leg.dialog_with(owed.tag)
     if dialog is None:
         return None
@@ -90,39 +98,51 @@ def _send_prack(
 # -- the A leg: we are the UAS -----------------------------------------------------------------------------------------
 
 
-def _reliably(call: Call, received: Response) -> bool:
-    """Whether what `received` becomes on the A leg is sent reliably."""
-    leg = call.a
-    if not speaks(leg):
-        return False
-    return "100rel" in leg.requires or leg.how.reliable is Mode.ALWAYS or is_reliable(received)
-
-
-def send(context: Context, call: Call, response: Response, received: Response) -> None:
-    """Send a provisional response to the A leg's INVITE, reliably where that is agreed."""
-    leg = call.a
-    if not _reliably(call, received):
-        context.out.append(Respond(call.id, leg.transaction, response))
+def send(context: Context, call: Call, leg: Leg, response: Response, received: Response) -> None:
+    """Send a provisional response to the A leg's INVITE, as one that was `received` on `leg`; reliably where that is
+    agreed."""
+    if not crosses(call, received):
+        context.out.append(Respond(call.id, call.a.transaction, response))
         return
-    state = leg.reliable
+    state = call.a.reliable
     if state is None:
         # section 3: "The initial value of the header field ... is between 1 and 2**31 - 1"
-        state = leg.reliable = Reliable(1 + context.tokens.number(MAX_CSEQ - 1))
+        state = call.a.reliable = Reliable(1 + context.tokens.number(MAX_CSEQ - 1))
+    owed = _owed(received) if is_reliable(received) else None
+    provisional = Provisional(response, leg, owed, _offers(call, response))
     if state.pending is None:
-        _transmit(context, call, state, response)
+        _transmit(context, call, state, provisional)
     elif len(state.waiting) < _MOST_WAITING:
-        state.waiting.append(response)
+        state.waiting.append(provisional)
 
 
-def _transmit(context: Context, call: Call, state: Reliable, response: Response) -> None:
-    timers = context.settings.timers
-    response.headers.set("Require", "100rel")
-    response.headers.set("RSeq", str(state.rseq))
-    state.pending = response
+def _offers(call: Call, response: Response) -> bool:
+    return not call.first.by_caller and bool(session_description(response))
+
+
+def _transmit(context: Context, call: Call, state: Reliable, provisional: Provisional) -> None:
+    timers, response = context.settings.timers, provisional.response
+    if response.body and call.first.by_caller:
+        _give(call, response)
+    response.headers.add("Require", "100rel")
+    response.headers.add("RSeq", str(state.rseq))
+    state.pending = provisional
     state.interval = timers.t1
     state.give_up = context.now + 64 * timers.t1
     context.deadlines.set(call.id, "1xx", context.now + timers.t1)
     context.out.append(Respond(call.id, call.a.transaction, response))
+
+
+def _give(call: Call, response: Response) -> None:
+    """The answer goes to the A leg for good (section 5); a second one would mean nothing to it."""
+    first, body = call.first, session_description(response)
+    if first.given:
+        response.body = b""
+        for name in ("Content-Type", "Content-Disposition", "MIME-Version"):
+            response.headers.remove(name)
+    elif body:
+        first.retell = first.told != body
+        first.given, first.told = True, body
 
 
 def repeat(context: Context, call: Call) -> None:
@@ -135,25 +155,29 @@ def repeat(context: Context, call: Call) -> None:
         return
     state.interval *= 2
     context.deadlines.set(call.id, "1xx", min(context.now + state.interval, state.give_up))
-    context.out.append(Respond(call.id, call.a.transaction, state.pending))
+    context.out.append(Respond(call.id, call.a.transaction, state.pending.response))
 
 
-def hold(call: Call, response: Response) -> bool:
-    """Whether a 2xx has to wait: "the UAS MUST NOT send a 2xx ... until the provisional is acknowledged" (section 3).
-    It goes out with the PRACK."""
+def answer_waits(call: Call) -> bool:
+    """Whether a 2xx has to wait: section 3 forbids it while a provisional response with a session description is not
+    acknowledged."""
     state = call.a.reliable
-    if state is None or state.pending is None:
-        return False
-    state.final = response
-    return True
+    return state is not None and state.pending is not None and bool(session_description(state.pending.response))
 
 
-def release(context: Context, call: Call) -> None:
-    """Send the 2xx that was held, if there is one: its time has come, or the call ends."""
-    state, leg = call.a.reliable, call.a
-    if state is not None and state.final is not None:
-        response, state.final = state.final, None
-        answers.answer_invite(context, call, leg, leg.transaction, response, leg.invite.cseq.number)
+def answered(context: Context, call: Call) -> None:
+    """The B leg has answered. What has not been sent is not news any more; what has been sent is sent again only where
+    the 2xx has to wait for its PRACK (section 3: "MUST NOT continue to retransmit ... but it MUST be prepared to
+    process PRACK requests for those outstanding responses")."""
+    state = call.a.reliable
+    if state is None:
+        return
+    for provisional in state.waiting:
+        if provisional.owed is not None:
+            _send_prack(context, call, provisional.leg, provisional.owed, b"")
+    state.waiting.clear()
+    if not answer_waits(call):
+        context.deadlines.clear(call.id, "1xx")
 
 
 def prack_received(context: Context, call: Call, leg: Leg, request: Request, transaction: TransactionId) -> None:
@@ -163,16 +187,14 @@ def prack_received(context: Context, call: Call, leg: Leg, request: Request, tra
         # section 3: "the UAS MUST respond to the PRACK with a 481"
         answer(context, call.id, request, transaction, 481)
         return
-    state.pending = None
+    acknowledged, state.pending = state.pending, None
     state.rseq += 1
     context.deadlines.clear(call.id, "1xx")
-    _pass_on(context, call, leg, request, transaction)
-    if call.state is CallState.CLOSING:
-        return
-    if state.waiting:
+    _pass_on(context, call, leg, acknowledged, request, transaction)
+    if call.state is CallState.KEPT:
+        context.step(call, Input.PRACK, None)
+    elif state.waiting and call.state is CallState.CALLING:
         _transmit(context, call, state, state.waiting.pop(0))
-    else:
-        release(context, call)
 
 
 def _matches(request: Request, state: Reliable, leg: Leg) -> bool:
@@ -183,41 +205,38 @@ def _matches(request: Request, state: Reliable, leg: Leg) -> bool:
     return (rack.response_number, rack.cseq_number, rack.method) == (state.rseq, leg.invite.cseq.number, "INVITE")
 
 
-def _pass_on(context: Context, call: Call, leg: Leg, request: Request, transaction: TransactionId) -> None:
+def _pass_on(
+    context: Context, call: Call, leg: Leg, acknowledged: Provisional, request: Request, transaction: TransactionId
+) -> None:
     """To the B leg, if it waits for it, with the SDP that the PRACK brings; else it is answered here."""
-    other = call.b
-    body = answers.session_description(request)
-    if other is None or other.prack_owed is None:
-        if body:
+    body = session_description(request)
+    other, owed = acknowledged.leg, acknowledged.owed
+    if owed is None or other.dialog_with(owed.tag) is None:
+        if body and not acknowledged.offer:
             exchange.offer_received(context, call, leg, request, transaction)
         else:
             answer(context, call.id, request, transaction, 200)
         return
-    owed, other.prack_owed = other.prack_owed, None
-    answering = body and call.offered_early
     try:
-        sdp = _taken(context, call, leg, body, answering=bool(answering))
+        sdp = _taken(context, call, leg, body, acknowledged.offer)
     except MediaError as fault:
         context.decided(call, "adapt_media", "media", f"reject {fault.status}", fault.reason)
-        answer(context, call.id, request, transaction, fault.status)
+        retry = exchange.RETRY_LATER if fault.status == 500 else ()
+        answer(context, call.id, request, transaction, fault.status, headers=retry)
         _send_prack(context, call, other, owed, b"")
         return
     branch = _send_prack(context, call, other, owed, sdp, request)
-    if branch is None:
-        answer(context, call.id, request, transaction, 200)
-    else:
-        call.pracks[branch] = Prack(request, transaction, bool(sdp) and not answering)
+    assert branch is not None
+    call.pracks[branch] = Prack(request, transaction, other, bool(sdp) and not acknowledged.offer)
 
 
-def _taken(context: Context, call: Call, leg: Leg, body: bytes, answering: bool) -> bytes:
-    if not body or call.media is None:
-        return b""
-    if answering:
-        call.offered_early = False
-        result = call.media.answer(leg.side, body, context.now)
+def _taken(context: Context, call: Call, leg: Leg, body: bytes, answers_offer: bool) -> bytes:
+    assert call.media is not None
+    if answers_offer:
+        result = call.media.answer(leg.side, body, context.now) if body else call.media.reject(context.now)
         context.apply(call, result)
         return result.sdp
-    return call.media.offer(leg.side, body, context.now).sdp
+    return call.media.offer(leg.side, body, context.now).sdp if body else b""
 
 
 def prack_answered(context: Context, call: Call, branch: TransactionId, response: Response) -> None:
@@ -232,7 +251,7 @@ def prack_answered(context: Context, call: Call, branch: TransactionId, response
     if waiting.offer and call.media is not None:
         try:
             if response.status < 300:
-                result = call.media.answer("b", answers.session_description(response), context.now)
+                result = call.media.answer("b", session_description(response), context.now)
                 body = result.sdp
             else:
                 result = call.media.reject(context.now)
@@ -243,8 +262,10 @@ def prack_answered(context: Context, call: Call, branch: TransactionId, response
             answer(context, call.id, waiting.request, waiting.transaction, 488)
             return
     built = make_response(waiting.request, response.status)
-    bodies.put(built, body, response, border(call.b, call.a) if call.b is not None else None)
+    crossing_border = border(waiting.leg, call.a)
+    crossing.cross_headers(response.headers, built.headers, crossing_border)
     own_agent(context, built.headers, "Server")
+    bodies.put(built, body, response, crossing_border)
     context.out.append(Respond(call.id, waiting.transaction, built))
 
 
@@ -252,9 +273,25 @@ def prack_lost(context: Context, call: Call, branch: TransactionId) -> None:
     """Our PRACK got no answer."""
     waiting = call.pracks.pop(branch, None)
     if waiting is not None:
-        if waiting.offer and call.media is not None:
-            context.apply(call, call.media.reject(context.now))
+        _give_up(context, call, waiting)
+
+
+def _give_up(context: Context, call: Call, waiting: Prack) -> None:
+    """Nobody will answer a PRACK that was passed on. That it came is true all the same; but an offer in it is lost."""
+    if waiting.offer and call.media is not None:
+        context.apply(call, call.media.reject(context.now))
         answer(context, call.id, waiting.request, waiting.transaction, 504)
+    else:
+        answer(context, call.id, waiting.request, waiting.transaction, 200)
+
+
+def gone(context: Context, call: Call, leg: Leg) -> None:
+    """The INVITE of B leg `leg` is over: what it said and the A leg has not heard is not said."""
+    state = call.a.reliable
+    if state is not None:
+        state.waiting = [each for each in state.waiting if each.leg is not leg]
+    for branch in [branch for branch, waiting in call.pracks.items() if waiting.leg is leg]:
+        _give_up(context, call, call.pracks.pop(branch))
 
 
 def overtaken(context: Context, call: Call) -> None:

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies, crossing, exchange, redirect, reliable, session_timer, teardown
+from sbc.b2bua import bodies, crossing, exchange, first_offer, redirect, reliable, session_timer, teardown
 from sbc.b2bua.answers import acknowledge, answer_invite, session_description
 from sbc.b2bua.call import Call, Ending, Leg
 from sbc.b2bua.capabilities import allow, passed
 from sbc.b2bua.commands import CallChanged, Respond
 from sbc.b2bua.context import Context, border, own_agent, uri_host
 from sbc.b2bua.network import Redirection
-from sbc.b2bua.targets import answer_sdp, let_all_go
+from sbc.b2bua.targets import let_all_go
 from sbc.media import MediaError
 from sbc.sip import Headers, Request, Response, make_response
 
 
 def pass_provisional(context: Context, call: Call, event: object) -> None:
-    response = event
-    assert isinstance(response, Response)
+    assert isinstance(event, tuple)
+    response, leg = event
     body = b""
-    assert call.b is not None
-    if (
-        session_description(response)
-        and (call.offer_in_invite or call.b.prack_owed is not None)
-        and not call.media_agreed
-    ):
-        try:
-            body = answer_sdp(context, call, call.b, response)
-        except MediaError as fault:  # an unreliable answer may be ignored: the one that counts is in the 2xx (13.2.1)
-            context.decided(call, "adapt_media", "media", "early answer ignored", fault.reason)
+    reliably = reliable.is_reliable(response)
+    try:
+        # an offer in it is one only if it is reliable all the way (RFC 3262 section 5)
+        final = reliably and (call.first.by_caller or reliable.crosses(call, response))
+        body = first_offer.heard(context, call, leg, response, final)
+    except MediaError as fault:  # an unreliable answer may be ignored: the one that counts is in the 2xx (13.2.1)
+        context.decided(call, "adapt_media", "media", "early answer ignored", fault.reason)
     if call.record.ringing is None and response.status == 180:
         call.record.ringing = context.now
-    if body and not call.offer_in_invite:
-        call.offered_early = call.media_agreed = True
-    reliable.send(context, call, a_response(context, call, call.b, response, body), response)
+    if not session_description(response):
+        body = b""  # what another one has said before need not be said again
+    reliable.send(context, call, leg, a_response(context, call, leg, response, body), response)
 
 
 def a_response(context: Context, call: Call, other: Leg, received: Response, body: bytes) -> Response:
@@ -63,8 +60,10 @@ def phrase(received: Response, source: Leg) -> str | None:
 
 
 def pass_answer(context: Context, call: Call, event: object) -> None:
-    assert isinstance(event, tuple)
-    received, body = event
+    """The caller gets its 2xx; `event` is None where the answer was kept."""
+    kept = event or call.kept
+    assert isinstance(kept, tuple)
+    received, body = kept
     leg, other = call.a, call.b
     assert other is not None
     context.deadlines.clear(call.id, "no answer")
@@ -75,15 +74,43 @@ def pass_answer(context: Context, call: Call, event: object) -> None:
     if record.b is not None:
         record.b.status = received.status
         record.b.user_agent = received.headers.get("Server") or received.headers.get("User-Agent") or ""
-    if call.offer_in_invite or not body:
+    if event is not None:
+        _acknowledge(context, call, other, received, body)
+    reliable.answered(context, call)
+    response = a_response(context, call, other, received, b"" if call.first.given else body)
+    context.out.append(CallChanged(record.copy()))
+    answer_invite(context, call, leg, leg.transaction, response, leg.invite.cseq.number)
+
+
+def _acknowledge(context: Context, call: Call, other: Leg, received: Response, body: bytes) -> None:
+    if call.first.by_caller or not body:
         acknowledge(context, call, other, received, b"")
     else:
         other.ack_owed = received
-    response = a_response(context, call, other, received, body)
-    context.out.append(CallChanged(record.copy()))
-    if reliable.hold(call, response):
-        return
-    answer_invite(context, call, leg, leg.transaction, response, leg.invite.cseq.number)
+
+
+def keep_answer(context: Context, call: Call, event: object) -> None:
+    """A target has answered, and the caller owes us a PRACK: it gets its 2xx after that."""
+    assert isinstance(event, tuple)
+    assert call.b is not None
+    received, body = call.kept = event
+    _acknowledge(context, call, call.b, received, body)
+    reliable.answered(context, call)
+
+
+def take_back(context: Context, call: Call, event: object) -> None:
+    """It ends before that: a refusal for the caller, BYE for who has answered."""
+    assert call.b is not None
+    ended = event
+    request: Request | None = None
+    if isinstance(event, Request):
+        request, ended = event, Ending("caller", event.method, 487)
+    elif isinstance(event, tuple):  # a BYE
+        request, leg = event
+        ended = Ending("caller", "BYE", 487) if leg is call.a else Ending("callee", "BYE", 480)
+    assert isinstance(ended, Ending)
+    teardown.hang_up(context, call, call.b, ended.reason, request, call.a)
+    refuse_call(context, call, ended)
 
 
 def refuse_answer(context: Context, call: Call, event: object) -> None:
@@ -186,9 +213,14 @@ def give_up(context: Context, call: Call, event: object) -> None:
 
 def confirm(context: Context, call: Call, event: object) -> None:
     """The A leg's ACK has come: what had to wait for it may go."""
-    if call.renewal:
-        body, call.renewal = call.renewal, b""
-        if not exchange.offer_to(context, call, call.a, body, "another fork answered"):
-            context.decided(call, "call", "exchange", "not offered", "another exchange is under way")
-            assert call.media is not None
-            context.apply(call, call.media.reject(context.now))
+    if not call.first.retell:
+        return
+    assert call.media is not None
+    try:
+        body = first_offer.to_be_told(context, call)
+    except MediaError as fault:
+        context.decided(call, "adapt_media", "media", "not offered", fault.reason)
+        return
+    if body and not exchange.offer_to(context, call, call.a, body, "another fork answered"):
+        context.decided(call, "call", "exchange", "not offered", "another exchange is under way")
+        context.apply(call, call.media.reject(context.now))

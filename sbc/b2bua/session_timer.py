@@ -10,10 +10,19 @@ from sbc.b2bua import exchange
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, SessionTimer
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Reject
-from sbc.b2bua.network import Mode
+from sbc.b2bua.network import Mode, Settings
 from sbc.sip import Headers, Request, Response, SipError, parse_seconds
 
 _EXPIRED = Ending("sbc", "session timer", 408, reason='SIP;cause=408;text="Session timer expired"')
+_LEAST = 90
+"""Seconds: what Min-SE means where it is not said (section 5)."""
+_BRIEFEST = 10
+"""Seconds: a peer that answers with less has us ask again no more often than that (unless less is configured)."""
+_LONGEST = 86400
+"""Seconds: nobody can want to know less often than once a day whether a call still is."""
+_SOON = 2.0
+_MOST_RAISES = 4
+"""422s of one element in a row; each proxy on the way may want more than the one before."""
 
 
 # -- we are the UAS ----------------------------------------------------------------------------------------------------
@@ -38,13 +47,14 @@ def answer(context: Context, call: Call, leg: Leg, request: Request, headers: He
         stop(context, call, leg)
         return
     asked = _interval(request.headers)
-    interval = max(asked or context.settings.session_expires, context.settings.min_session_expires)
-    refresher = _refresher(request.headers) or ("uac" if speaks else "uas")
-    if not speaks:
-        refresher = "uas"
-    headers.add("Session-Expires", f"{interval};refresher={refresher}")
-    if speaks and refresher == "uac":
+    if asked is None:  # we ask; "MUST NOT" less than the Min-SE of the request
+        asked = max(context.settings.session_expires, context.settings.min_session_expires, _min_se(request.headers))
+    interval = max(1, min(asked, _LONGEST))
+    refresher = "uas"
+    if speaks:
+        refresher = _refresher(request.headers) or ("uas" if leg.timer is not None and leg.timer.ours else "uac")
         headers.add("Require", "timer")
+    headers.add("Session-Expires", f"{interval};refresher={refresher}")
     _start(context, call, leg, interval, refresher == "uas")
 
 
@@ -52,16 +62,20 @@ def answer(context: Context, call: Call, leg: Leg, request: Request, headers: He
 
 
 def ask(context: Context, leg: Leg, headers: Headers) -> None:
-    """Put into a session request of ours what we would like (section 7.1)."""
+    """Put into a session request of ours what we would like (section 7.1), or what is agreed (section 7.4)."""
     if leg.how.session_timer is Mode.NEVER:
         return
-    timer = leg.timer
-    interval = timer.interval if timer is not None else context.settings.session_expires
+    timer, settings = leg.timer, context.settings
+    least = settings.min_session_expires
+    interval, refresher = settings.session_expires, ""
+    if timer is not None:
+        least = max(least, timer.least)
+        if timer.expires:
+            interval, refresher = timer.interval, f";refresher={'uac' if timer.ours else 'uas'}"
     headers.add("Supported", "timer")
-    refresher = ";refresher=uac" if timer is not None and timer.ours else ""
-    headers.add("Session-Expires", f"{interval}{refresher}")
-    if timer is not None and timer.least:
-        headers.add("Min-SE", str(timer.least))
+    headers.add("Session-Expires", f"{max(interval, least)}{refresher}")
+    if least > _LEAST:
+        headers.add("Min-SE", str(least))
 
 
 def answered(context: Context, call: Call, leg: Leg, response: Response) -> None:
@@ -75,24 +89,19 @@ def answered(context: Context, call: Call, leg: Leg, response: Response) -> None
     _start(context, call, leg, interval or context.settings.session_expires, interval is None or refresher == "uac")
 
 
-def raised(leg: Leg, response: Response) -> bool:
+def raised(settings: Settings, leg: Leg, response: Response) -> bool:
     """A 422: remember what the element wants at least (section 7.3). False if that leads nowhere."""
-    try:
-        least = parse_seconds(response.headers.get("Min-SE") or "")
-    except SipError:
-        return False
     timer = leg.timer
+    least = min(_min_se(response.headers), 2 * _LONGEST)
+    known = max(settings.min_session_expires, timer.least if timer is not None else 0)
+    asked = timer.interval if timer is not None and timer.expires else settings.session_expires
+    if leg.how.session_timer is Mode.NEVER or not max(known, asked) < least <= _LONGEST:
+        return False
     if timer is None:
         timer = leg.timer = SessionTimer(0)
-    if least <= timer.least or least > _LONGEST:
-        return False
     timer.least = least
-    timer.interval = max(timer.interval, least)
-    return True
-
-
-_LONGEST = 86400
-"""Seconds: nobody can want to know less often than once a day whether a call still is."""
+    timer.raises += 1
+    return timer.raises <= _MOST_RAISES
 
 
 # -- the clock ---------------------------------------------------------------------------------------------------------
@@ -100,10 +109,12 @@ _LONGEST = 86400
 
 def _start(context: Context, call: Call, leg: Leg, interval: int, ours: bool) -> None:
     least = leg.timer.least if leg.timer is not None else 0
-    leg.timer = SessionTimer(interval, ours, least)
-    # section 10: the refresher "at half the session expiration"; the other ends "at min(32, SE/3) before"
-    delay = interval / 2 if ours else interval - min(32.0, interval / 3)
-    context.deadlines.set(call.id, f"session {leg.side}", context.now + delay)
+    lasts = max(interval, min(_BRIEFEST, context.settings.min_session_expires))
+    # section 10: who does not refresh ends the session "at min(32, SE/3) seconds" before it expires
+    expires = context.now + lasts - min(32.0, lasts / 3)
+    leg.timer = SessionTimer(interval, ours, least, expires)
+    # "refreshes ... at half the session expiration"
+    context.deadlines.set(call.id, f"session {leg.side}", context.now + lasts / 2 if ours else expires)
 
 
 def stop(context: Context, call: Call, leg: Leg) -> None:
@@ -117,18 +128,22 @@ def due(context: Context, call: Call, leg: Leg | None) -> None:
     if leg is None or leg.timer is None or call.state is CallState.CLOSING:
         return
     timer = leg.timer
-    if not timer.ours or timer.late:
+    if context.now >= timer.expires:
         context.step(call, Input.ENDED_HERE, _EXPIRED)
-        return
-    if exchange.refresh(context, call, leg):
-        timer.late = True  # until its 2xx starts the clock again
-        left = timer.interval / 2 - min(32.0, timer.interval / 3)
-        context.deadlines.set(call.id, f"session {leg.side}", context.now + max(left, 1.0))
-    else:  # another exchange is under way: it may bring the refresh; else we try again soon
-        context.deadlines.set(call.id, f"session {leg.side}", context.now + _SOON)
+    elif exchange.refresh(context, call, leg):
+        context.deadlines.set(call.id, f"session {leg.side}", timer.expires)
+    else:  # another exchange is under way: it may bring the refresh
+        _later(context, call, leg, timer, _SOON)
 
 
-_SOON = 2.0
+def not_refreshed(context: Context, call: Call, leg: Leg | None) -> None:
+    """Our refresh was refused, or had to make way: the element lives, and is asked again as long as there is time."""
+    if leg is not None and leg.timer is not None and leg.timer.expires:
+        _later(context, call, leg, leg.timer, max(_SOON, leg.timer.interval / 20))
+
+
+def _later(context: Context, call: Call, leg: Leg, timer: SessionTimer, pause: float) -> None:
+    context.deadlines.set(call.id, f"session {leg.side}", min(timer.expires, context.now + pause))
 
 
 def _interval(headers: Headers) -> int | None:
@@ -137,6 +152,14 @@ def _interval(headers: Headers) -> int | None:
         return parse_seconds(value) if value is not None else None
     except SipError:
         return None
+
+
+def _min_se(headers: Headers) -> int:
+    """What a request or a 422 says is the least; 0 where it says nothing that can be read."""
+    try:
+        return parse_seconds(headers.get("Min-SE") or "")
+    except SipError:
+        return 0
 
 
 def _refresher(headers: Headers) -> str:

@@ -65,7 +65,7 @@ def _unserveable(leg: Leg, request: Request) -> Reject | None:
     """What the core itself cannot serve, whoever asks (RFC 3261 section 8.2)."""
     if request.request_uri.scheme not in SCHEMES:
         return Reject("call", 416, f"Request-URI of scheme {request.request_uri.scheme}")
-    unsupported = unsupported_extensions(request)
+    unsupported = unsupported_extensions(request, leg)
     if unsupported is not None:
         return unsupported
     if request.max_forwards == 0:

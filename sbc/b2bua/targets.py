@@ -1,25 +1,31 @@
-"""The B leg's beginning: one target after the other gets an INVITE, until one answers.
+"""The B leg's beginning: targets get INVITEs, one after the other or together, until one answers.
 
-RFC 3261 sections 13.2 (we are the UAC), 16.6 and 16.7 (targets and the choice between their refusals).
+RFC 3261 sections 13.2 (we are the UAC), 16.6 to 16.8 (targets, their time, and the choice between their refusals).
 """
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies, crossing, redirect, reliable, replacing, session_timer
-from sbc.b2bua.answers import session_description
+from sbc.b2bua import bodies, crossing, exchange, first_offer, redirect, reliable, replacing, session_timer
 from sbc.b2bua.call import Attempt, Call, CallState, Ending, Input, Leg, Purpose
 from sbc.b2bua.capabilities import allow, note, passed
-from sbc.b2bua.commands import Ask, CancelRequest, LegRecord, RemoveFlow
+from sbc.b2bua.commands import Ask, CancelRequest, LegRecord
 from sbc.b2bua.context import Context, border, contact, own_agent, uri_host
 from sbc.b2bua.hooks import Resolve, Target
+from sbc.b2bua.network import Redirection
 from sbc.b2bua.whereabouts import direct_hops, follow_target, is_address, names_of
-from sbc.media import MediaError, SideFacts
-from sbc.sip import Dialog, Headers, Hop, Request, Response
+from sbc.media import MediaError
+from sbc.sip import Dialog, Headers, Hop, Request, Response, make_response
+
+_ELSEWHERE = ('SIP;cause=200;text="Call completed elsewhere"',)
+_NO_ANSWER = ('SIP;cause=408;text="No answer"',)
 
 
 def try_targets(context: Context, call: Call) -> None:
     """Go for the next target, with those that are to be tried together with it; without any, the call is refused."""
+    if call.refused or not first_offer.may_be_repeated(call):
+        call.targets.clear()
     while call.targets:
+        call.refused = True
         for target in _next_group(context, call):
             _begin(context, call, target)
         if call.attempts or call.state is not CallState.CALLING:
@@ -38,7 +44,6 @@ def _next_group(context: Context, call: Call) -> list[Target]:
             context.decided(call, "call", "targets", "not together", f"{call.targets[0].uri} is in another zone")
             break
         group.append(call.targets.pop(0))
-    call.offer = b""
     return group
 
 
@@ -72,16 +77,27 @@ def lost(context: Context, call: Call, attempt: Attempt, why: str) -> None:
         try_targets(context, call)
 
 
-def _try_hop(context: Context, call: Call, attempt: Attempt, why: str) -> None:
+def rang_out(context: Context, call: Call, attempt: Attempt) -> None:
+    """The time that the target was given is over. 16.8: "as if it had received a 408"."""
+    assert attempt.leg is not None
+    attempt.hops.clear()
+    _remember(call, make_response(attempt.leg.invite, 408), attempt.leg)
+    let_go(context, call, attempt, _NO_ANSWER)
+    lost(context, call, attempt, "no answer in its time")
+
+
+def _try_hop(context: Context, call: Call, attempt: Attempt, why: str, refused: bool = False) -> None:
+    """`refused`: the element spoke for the target."""
     if attempt.leg is not None:
         let_go(context, call, attempt)
-    if attempt.hops:
+    if attempt.hops and not refused and first_offer.may_be_repeated(call):
         if attempt.leg is not None:
             context.decided(call, "call", "targets", "next address", f"{attempt.leg.hop.remote.host}: {why}")
         _send_invite(context, call, attempt)
         return
     context.decided(call, "call", "targets", "target lost", f"{attempt.target.host}: {why}")
     call.attempts.pop(attempt.number, None)
+    call.refused = call.refused and refused
 
 
 def let_go(context: Context, call: Call, attempt: Attempt, reasons: tuple[str, ...] = ()) -> None:
@@ -95,17 +111,34 @@ def let_go(context: Context, call: Call, attempt: Attempt, reasons: tuple[str, .
     if leg is not None and sent is not None and sent.purpose is Purpose.INVITE and not leg.confirmed:
         call.clients[leg.transaction] = sent._replace(purpose=Purpose.STRAY)
         context.out.append(CancelRequest(call.id, leg.transaction, reasons))
+    if leg is not None and not leg.confirmed:
+        _gone(context, call, leg)
+
+
+def _gone(context: Context, call: Call, leg: Leg) -> None:
+    """The INVITE of `leg` is over, and with it are its early dialogs."""
+    if leg.dialog is None:
+        return
+    exchange.gone(context, call, leg)
+    reliable.gone(context, call, leg)
+    leg.dialog = None
+    leg.forks.clear()
+    if call.b is leg:
+        for attempt in call.attempts.values():
+            if attempt.leg is not None and attempt.leg.dialog is not None:
+                _speaks(call, attempt, attempt.leg)
 
 
 def let_all_go(context: Context, call: Call, reasons: tuple[str, ...] = (), winner: Attempt | None = None) -> None:
     """Cancel every attempt but the winner's; nothing more is tried."""
     call.targets.clear()
-    for attempt in call.attempts.values():
+    attempts = list(call.attempts.values())
+    call.attempts.clear()
+    for attempt in attempts:
         if attempt is winner:
             context.deadlines.clear(call.id, f"ring {attempt.number}")
         else:
             let_go(context, call, attempt, reasons)
-    call.attempts.clear()
 
 
 def _send_invite(context: Context, call: Call, attempt: Attempt) -> None:
@@ -122,15 +155,15 @@ def _send_invite(context: Context, call: Call, attempt: Attempt) -> None:
     assert listener is not None
     received = call.a.invite
     leg = Leg("b", zone, peer, listener, hop, contact(listener), context.tokens.tag(), "", received)
-    if not call.attempts.keys() - {attempt.number}:
-        call.offer = b""  # nobody else has it: the media may be offered as they suit this address
+    # nobody else has the offer: the media may be offered as they suit this address
+    alone = all(other is attempt or other.leg is None for other in call.attempts.values())
     leg.names = (*context.places.names(zone), hop.remote.host, target.host.lower()) if zone.hidden else ()
     attempt.leg = leg
     attempt.heard = False
-    if call.b is None or not call.attempts.keys() - {attempt.number}:
+    if call.b is None or alone:
         call.b = leg
     try:
-        body = _offer(context, call, leg)
+        body = first_offer.made_for(context, call, leg, alone)
     except MediaError as fault:
         context.decided(call, "adapt_media", "media", f"reject {fault.status}", fault.reason)
         context.step(call, Input.ENDED_HERE, Ending("sbc", fault.reason, fault.status))
@@ -161,33 +194,6 @@ def _b_record(leg: Leg, target: Target) -> LegRecord:
         request.headers.get("To") or "",
         request.uri,
     )
-
-
-def _offer(context: Context, call: Call, leg: Leg) -> bytes:
-    """The A leg's offer as a B leg gets it; empty where the A leg left the offer to the other side. Targets that are
-    tried together get the same one."""
-    received = call.a.invite
-    if call.offer:
-        return call.offer
-    facts = side_facts(leg)
-    if call.media is None:
-        call.media = context.media.open(call.id, side_facts(call.a), facts)
-    else:
-        for flow_id in call.media.retarget(facts, context.now):
-            context.out.append(RemoveFlow(flow_id))
-        call.early_answer = b""
-    body = session_description(received)
-    if not body:
-        return b""
-    call.offer_in_invite = True
-    call.offer = call.media.offer("a", body, context.now).sdp
-    return call.offer
-
-
-def side_facts(leg: Leg) -> SideFacts:
-    latching = leg.peer.latching if leg.peer is not None else leg.zone.latching
-    host = leg.hop.remote.host
-    return SideFacts(leg.zone.media_v4, leg.zone.media_v6, latching, host, leg.zone.hidden, ":" in host)
 
 
 def _b_invite(context: Context, call: Call, leg: Leg, target: Target, body: bytes) -> Request:
@@ -246,64 +252,89 @@ def _provisional(context: Context, call: Call, attempt: Attempt, leg: Leg, respo
         if not reliable.provisional_received(context, call, leg, response):
             return
     if response.status == 199:  # RFC 6228: one fork has ended; to the caller the call is one, and goes on
-        if len(leg.forks) > 1:
-            leg.forks.pop(tag or "", None)
+        _fork_gone(context, call, leg, tag or "")
         return
     _speaks(call, attempt, leg)
-    context.step(call, Input.PROVISIONAL, response)
+    context.step(call, Input.PROVISIONAL, (response, leg))
+
+
+def _fork_gone(context: Context, call: Call, leg: Leg, tag: str) -> None:
+    dialog = leg.forks.pop(tag, None)
+    if dialog is not None:
+        exchange.gone(context, call, leg, tag)
+        leg.dialog = next(reversed(leg.forks.values()), None)
 
 
 def _speaks(call: Call, attempt: Attempt, leg: Leg) -> None:
-    """`leg` is the one that the caller hears of now."""
-    if call.b is not leg or call.record.b is None:
+    """`leg` is the one that the caller hears of now, and speaks to, unless it is just speaking to another one."""
+    if call.record.b is None or (call.b is not leg and call.exchange is None):
         call.b = leg
         call.record.b = _b_record(leg, attempt.target)
-        if call.media is not None:
-            call.media.b.facts = side_facts(leg)
 
 
 def _answered(context: Context, call: Call, attempt: Attempt, leg: Leg, response: Response) -> None:
     leg.names = names_of(context, leg, response)
+    early = leg.forks.get(response.to.tag or "")
     leg.dialog = Dialog.as_uac(leg.invite, response)
+    if early is not None:  # 13.2.2.4: only the route set and the remote target are computed anew
+        leg.dialog.local_cseq, leg.dialog.remote_cseq = early.local_cseq, early.remote_cseq
     leg.forked = bool(leg.forks.keys() - {leg.dialog.remote_tag})
+    for tag in leg.forks.keys() - {leg.dialog.remote_tag}:
+        exchange.gone(context, call, leg, tag)
     leg.forks.clear()
     note(leg, response)
     follow_target(context, leg, response)
     session_timer.answered(context, call, leg, response)
+    let_all_go(context, call, _ELSEWHERE, winner=attempt)
     _speaks(call, attempt, leg)
-    let_all_go(context, call, ('SIP;cause=200;text="Call completed elsewhere"',), winner=attempt)
     try:
-        body = answer_sdp(context, call, leg, response)
+        body = first_offer.heard(context, call, leg, response, False)
     except MediaError as fault:
         context.decided(call, "adapt_media", "media", "answer refused", fault.reason)
         context.step(call, Input.BAD_ANSWER, (response, Ending("sbc", fault.reason, 502)))
-    else:
-        context.step(call, Input.ANSWER, (response, body))
+        return
+    given = Input.EARLY_ANSWER if reliable.answer_waits(call) else Input.ANSWER
+    context.step(call, given, (response, body))
 
 
 def _refused(context: Context, call: Call, attempt: Attempt, leg: Leg, response: Response) -> None:
     status = response.status
     call.clients.pop(leg.transaction, None)
-    if status == 422 and session_timer.raised(leg, response):
+    if status == 422 and session_timer.raised(context.settings, leg, response):
         _ask_again(context, call, attempt, leg)
         return
     if call.record.b is not None and call.b is leg:
         call.record.b.status = status
     if status < 400 and redirect.follow(context, call, attempt, leg, response):
-        attempt.hops.clear()
-        lost(context, call, attempt, f"redirected ({status})")
+        _redirected(context, call, attempt, status)
         return
-    if call.refusal is None or _rank(response) < _rank(call.refusal[0]):
-        call.refusal = (response, leg)
-    if status >= 600:  # 16.7 step 5: "any outstanding ... branches ... SHOULD be cancelled"
-        attempt.leg = None
-        let_all_go(context, call)
+    _remember(call, response, leg)
+    fails_over = status in context.settings.failover_statuses
+    if status >= 600 and not fails_over:  # 16.7 step 5: "any outstanding ... branches ... SHOULD be cancelled"
+        let_all_go(context, call, (f"SIP;cause={status}",))
         context.step(call, Input.REFUSAL, call.refusal)
         return
-    if status not in context.settings.failover_statuses:
-        attempt.hops.clear()  # the element spoke for the target: its other addresses would say the same
-        call.targets.clear()
-    lost(context, call, attempt, f"answered {status}")
+    _try_hop(context, call, attempt, f"answered {status}", refused=not fails_over)
+    if not call.attempts:
+        try_targets(context, call)
+
+
+def _redirected(context: Context, call: Call, attempt: Attempt, status: int) -> None:
+    """The next targets are those of a redirection. Where others are being tried together with the one that redirects,
+    its first new place takes its turn at once."""
+    attempt.hops.clear()
+    _try_hop(context, call, attempt, f"redirected ({status})")
+    if not call.attempts:
+        try_targets(context, call)
+    elif call.targets[0].zone == attempt.target.zone:
+        for target in _next_group(context, call):
+            _begin(context, call, target)
+
+
+def _remember(call: Call, response: Response, leg: Leg) -> None:
+    """Keep the better refusal: 16.7 step 6."""
+    if call.refusal is None or _rank(response, leg) < _rank(*call.refusal):
+        call.refusal = (response, leg)
 
 
 def _ask_again(context: Context, call: Call, attempt: Attempt, leg: Leg) -> None:
@@ -316,57 +347,21 @@ def _ask_again(context: Context, call: Call, attempt: Attempt, leg: Leg) -> None
     supported = again.headers.values("Supported")
     session_timer.ask(context, leg, again.headers)
     again.headers.set("Supported", ", ".join(dict.fromkeys([*supported, "timer"])))
+    _gone(context, call, leg)
     leg.invite = again
-    leg.forks.clear()
     leg.rseqs.clear()
     leg.transaction = context.send(call, leg, Purpose.INVITE, again, None, call.a.invite, attempt.number)
 
 
-def _rank(response: Response) -> tuple[int, int]:
-    """RFC 3261 section 16.7 step 6: a 6xx is best, else the lowest class, and no 503 where there is another."""
+_TELLING = frozenset({401, 407, 415, 420, 484})
+
+
+def _rank(response: Response, leg: Leg) -> tuple[int, int]:
+    """RFC 3261 section 16.7 step 6: a 6xx is best, else the lowest class; of the 4xx those that tell how to ask again,
+    and no 503 where there is another. A redirection that does not go to the caller is one more 4xx."""
     status = response.status
-    return (0, 0) if status >= 600 else (status // 100, 1 if status == 503 else 0)
-
-
-def answer_sdp(context: Context, call: Call, leg: Leg, response: Response) -> bytes:
-    """The SDP of `leg` in a 2xx or 18x, rewritten for the A leg; empty where there is none to give. Raises MediaError.
-
-    An answer in a provisional response stands for the whole early dialog that gave it: its 2xx need not repeat it.
-    """
-    body, media = session_description(response), call.media
-    assert media is not None
-    speaker = (leg.local_tag, response.to.tag or "")
-    if call.answered_early and (speaker == call.early_speaker or response.status < 200):
-        # RFC 3262 section 5: the reliable provisional response gave the answer, for good
-        return b"" if reliable.speaks(call.a) else call.early_answer
-    if call.answered_early:
-        return _answered_by_another(context, call, body)
-    if not body:
-        early = call.early_answer if call.early_speaker == speaker else b""
-        if call.offer_in_invite and response.status >= 200 and not early:
-            raise MediaError(488, "the answer to the INVITE has no session description")  # 13.2.1
-        return early if call.offer_in_invite else b""
-    if not call.offer_in_invite:
-        if call.media_agreed:
-            return b""  # offer and answer went in a reliable provisional response and its PRACK
-        exchange = media.offer("b", body, context.now)
-        context.apply(call, exchange)
-        return exchange.sdp
-    call.answered_early = reliable.is_reliable(response)
-    final = response.status >= 200 or call.answered_early
-    exchange = media.answer("b", body, context.now, final=final)
-    context.apply(call, exchange)
-    call.early_answer, call.early_speaker = exchange.sdp, speaker
-    return exchange.sdp
-
-
-def _answered_by_another(context: Context, call: Call, body: bytes) -> bytes:
-    """One fork gave its answer in a reliable provisional response, another one takes the call: the A leg has to learn
-    the other's session by an offer of our own, once it has acknowledged its 2xx."""
-    assert call.media is not None
-    if not body:
-        raise MediaError(488, "the answer to the INVITE has no session description")
-    exchange = call.media.offer("b", body, context.now)
-    context.apply(call, exchange)
-    call.renewal = exchange.sdp
-    return b"" if reliable.speaks(call.a) else call.early_answer
+    if status >= 600:
+        return 0, 0
+    if status < 400:
+        return (3, 0) if leg.how.redirect is Redirection.PASS else (4, 1)
+    return status // 100, 0 if status in _TELLING else 2 if status == 503 else 1

@@ -37,8 +37,6 @@ def hang_up(
     context: Context, call: Call, leg: Leg, reason: str, received: Request | None = None, source: Leg | None = None
 ) -> None:
     """Send a BYE on `leg`, once; after the ACK of our 2xx where that is still out (section 15)."""
-    if leg is call.a:
-        reliable.release(context, call)
     if leg.told_the_end or leg.dialog is None or not leg.confirmed:
         return
     leg.told_the_end = True
