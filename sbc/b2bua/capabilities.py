@@ -40,7 +40,7 @@ _OURS = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "PRACK
 SUPPORTED = frozenset({"100rel", "timer", "replaces"})
 """Extensions that a leg of ours speaks, whatever the other leg does."""
 
-PASSED = frozenset({"precondition", "replaces", "norefersub"})
+PASSED = frozenset({"precondition", "replaces", "norefersub", "from-change", "histinfo", "resource-priority", "uui"})
 """Extensions between the user agents, that cost us nothing: their tags cross (RFC 3312 is SDP attributes)."""
 
 
@@ -49,7 +49,14 @@ def note(leg: Leg, message: Request | Response) -> None:
     if "Allow" in message.headers:
         leg.allows = _methods(", ".join(message.headers.get_all("Allow")))
     if "Supported" in message.headers:
-        leg.supports = _option_tags(", ".join(message.headers.get_all("Supported")))
+        tags = _option_tags(", ".join(message.headers.get_all("Supported")))
+        leg.supports = tags | (leg.supports & _FOR_LIFE)
+
+
+_FOR_LIFE = frozenset({"from-change"})
+"""Said when a dialog begins, and for all of it (RFC 4916 section 4.2)."""
+_PRIVACY_SERVICE = "privacy"
+"""RFC 3323 section 4.3: asked of proxies; see `sbc.b2bua.privacy`."""
 
 
 def required(request: Request) -> frozenset[str]:
@@ -87,5 +94,6 @@ def unsupported_extensions(request: Request, leg: Leg | None = None) -> Reject |
             tag for tag, mode in (("100rel", leg.how.reliable), ("timer", leg.how.session_timer)) if mode is Mode.NEVER
         }
     required = [tag for tag in request.headers.values("Require") if tag.lower() not in known]
-    listed = ", ".join([*required, *request.headers.values("Proxy-Require")])
+    asked = [tag for tag in request.headers.values("Proxy-Require") if tag.lower() != _PRIVACY_SERVICE]
+    listed = ", ".join([*required, *asked])
     return Reject("call", 420, f"requires {listed}", headers=(("Unsupported", listed),)) if listed else None

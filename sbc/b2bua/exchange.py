@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sbc.b2bua import bodies, crossing, first_offer, replies, session_timer, whereabouts
+from sbc.b2bua import bodies, connected, crossing, first_offer, replies, session_timer, whereabouts
 from sbc.b2bua.answers import acknowledge, answer_invite, repeat_ack, session_description
 from sbc.b2bua.call import Call, CallState, Ending, Exchange, ExchangeInput, ExchangeState, Input, Leg, Purpose, Sent
 from sbc.b2bua.capabilities import ALLOW, allow, required
@@ -38,12 +38,13 @@ def offer_received(context: Context, call: Call, leg: Leg, request: Request, tra
         whereabouts.follow_target(context, leg, request)
         leg.names = whereabouts.names_of(context, leg, request)
         refusal = session_timer.too_small(context, leg, request)
+    other = call.b if leg is call.a else call.a
+    news = other is not None and other.dialog is not None and connected.noted(context, call, leg, other, request)
     offer = session_description(request)
-    if refusal is None and _is_mere_refresh(call, leg, request, offer):
+    if refusal is None and _is_mere_refresh(call, leg, other, request, offer, news):
         _refreshed(context, call, leg, request, transaction)
         return
     _give_way(context, call)
-    other = call.b if leg is call.a else call.a
     refusal = refusal or bodies.refusal(request, leaving(leg)) or _not_now(call, leg, other, request.method)
     if refusal is not None:
         _turn_away(context, call, request, transaction, refusal)
@@ -73,13 +74,15 @@ def _turn_away(context: Context, call: Call, request: Request, transaction: Tran
     answer(context, call.id, request, transaction, refusal.status, refusal.phrase, refusal.headers)
 
 
-def _is_mere_refresh(call: Call, leg: Leg, request: Request, offer: bytes) -> bool:
+def _is_mere_refresh(call: Call, leg: Leg, other: Leg | None, request: Request, offer: bytes, news: bool) -> bool:
     """A request that renews target and session timer, which are matters of this leg alone (RFC 3311 section 5.1, RFC
-    4028 section 7.4): without an offer, or with the one that stands."""
-    if request.method == "UPDATE" and not request.body:
-        return True
+    4028 section 7.4): without an offer, or with the one that stands; and without `news` that `other` can learn."""
+    if request.method == "UPDATE" and not offer:
+        can_learn = other is not None and other.dialog is not None and allows(other, "UPDATE")
+        return not (can_learn and (news or request.body))
     return (
         bool(offer)
+        and not news
         and request.body == offer
         and leg.timer is not None
         and "Session-Expires" in request.headers
@@ -93,7 +96,7 @@ def _is_mere_refresh(call: Call, leg: Leg, request: Request, offer: bytes) -> bo
 
 def _refreshed(context: Context, call: Call, leg: Leg, request: Request, transaction: TransactionId) -> None:
     body = b""
-    if request.body:
+    if session_description(request):
         assert call.media is not None
         body = call.media.standing(leg.side)
         context.decided(call, "call", "exchange", f"{request.method} answered here", "it changes nothing")
@@ -342,6 +345,8 @@ def _give_success(
 
 def _taken_over(context: Context, call: Call, exchange: Exchange, response: Response) -> bytes:
     """The SDP of a 2xx for the side that asked: an answer, in a delayed exchange the offer; empty if there is none."""
+    if exchange.method == "UPDATE" and not exchange.offer:
+        return b""  # none was asked for
     body = session_description(response)
     if not body or call.media is None:
         _take_back(context, call, exchange)  # 13.2.1 asks for an answer; without one the session stays as it was
@@ -399,6 +404,12 @@ def _ask_otherwise(context: Context, call: Call, exchange: Exchange, response: R
     leg = call.leg(exchange.target)
     assert leg is not None
     leg.allows = (leg.allows or frozenset()) - {"UPDATE"}
+    if exchange.request is not None and not exchange.body:  # it changes nothing but what this leg shows
+        call.exchange, origin = None, call.leg(exchange.origin)
+        assert origin is not None
+        success = _own_success(context, call, origin, exchange.request, b"")
+        context.out.append(Respond(call.id, exchange.transaction, success))
+        return
     if not leg.confirmed or not exchange.body:
         call.exchange = None
         assert response is not None

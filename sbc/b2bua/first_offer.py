@@ -6,7 +6,7 @@ one answer; on the B side each early dialog gives an answer of its own, and the 
 
 from __future__ import annotations
 
-from sbc.b2bua import reliable
+from sbc.b2bua import privacy, reliable
 from sbc.b2bua.bodies import session_description
 from sbc.b2bua.call import Call, Heard, Leg
 from sbc.b2bua.commands import ApplyFlow, RemoveFlow
@@ -54,7 +54,9 @@ def may_be_repeated(call: Call) -> bool:
 def side_facts(leg: Leg) -> SideFacts:
     latching = leg.peer.latching if leg.peer is not None else leg.zone.latching
     host = leg.hop.remote.host
-    return SideFacts(leg.zone.media_v4, leg.zone.media_v6, latching, host, leg.zone.hidden, ":" in host)
+    # RFC 3323 section 5.2: the caller's session tells no more of it than one out of a hidden zone
+    hidden = leg.zone.hidden or (leg.side == "a" and "session" in privacy.wishes(leg.invite.headers))
+    return SideFacts(leg.zone.media_v4, leg.zone.media_v6, latching, host, hidden, ":" in host)
 
 
 def heard(context: Context, call: Call, leg: Leg, response: Response, firm: bool) -> bytes:

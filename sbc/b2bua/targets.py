@@ -5,7 +5,7 @@ RFC 3261 sections 13.2 (we are the UAC), 16.6 to 16.8 (targets, their time, and 
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies, crossing, exchange, first_offer, redirect, reliable, replacing, session_timer
+from sbc.b2bua import bodies, crossing, exchange, first_offer, privacy, redirect, reliable, replacing, session_timer
 from sbc.b2bua.call import Attempt, Call, CallState, Ending, Input, Leg, Purpose
 from sbc.b2bua.capabilities import allow, note, passed
 from sbc.b2bua.commands import Ask, CancelRequest, LegRecord
@@ -162,6 +162,11 @@ def _send_invite(context: Context, call: Call, attempt: Attempt) -> None:
     attempt.heard = False
     if call.b is None or alone:
         call.b = leg
+    unserved = privacy.unserved(received.headers) if not leg.trusted else None
+    if unserved:  # RFC 3323 section 5
+        reason = f"Privacy: {', '.join(sorted(unserved))} is critical"
+        context.step(call, Input.ENDED_HERE, Ending("sbc", reason, 500, "Privacy Not Available"))
+        return
     try:
         body = first_offer.made_for(context, call, leg, alone)
     except MediaError as fault:
