@@ -166,6 +166,33 @@ def test_media_may_come_from_where_the_winner_signals(both: Ladder) -> None:
     assert flow.b.signalling == PBX2.host
 
 
+def test_an_early_dialog_of_who_did_not_get_the_call_is_over(both: Ladder) -> None:
+    """RFC 3261 section 12.3."""
+    both.play(
+        BOTH_RING,
+        """
+        other -> 200 sdp
+        other <- ACK
+        callee <- CANCEL
+        caller <- 200 sdp
+        caller -> ACK
+        callee -> 200 CANCEL
+    """,
+    )
+    invite = both.parties["callee"].requests["INVITE"]
+    to, sender = f"{invite.headers.get('To')};tag=callee-own-tag", invite.headers.get("From") or ""
+    both.parties["callee"].identity = (invite.call_id, to, sender)
+    both.play("""
+        callee -> INVITE sdp
+        callee <- 481
+        callee -> ACK
+        callee -> INFO
+        callee <- 481 INFO
+        callee -> 487 | CSeq: 1 INVITE
+        callee <- ACK
+    """)
+
+
 def test_a_target_that_rings_too_long_is_given_up(new_ladder: Callable[..., Ladder]) -> None:
     next_one = SECOND._replace(together=False)
     ladder = new_ladder(peers=PEERS, hooks=Chain(FIRST._replace(ring=15.0), next_one))
