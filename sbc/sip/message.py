@@ -32,21 +32,27 @@ class Headers:
     understood, when it is asked for. What is added is checked: no value can end its line (LocalProtocolError).
     """
 
-    __slots__ = ("_keys", "_lines", "_typed")
+    __slots__ = ("_keys", "_lines", "_names", "_typed")
 
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
         self._keys: list[str] = []
+        self._names: set[str] | list[str] = self._keys
+        """What is in `_keys`: a set where somebody made one, because most questions are about what is not there."""
         self._lines: list[str] = []
         self._typed: dict[str, Any] = {}
         for name, value in fields:
             self.add(name, value)
 
     @classmethod
-    def of_lines(cls, keys: list[str], lines: list[str], typed: dict[str, Any]) -> Headers:
+    def of_lines(
+        cls, keys: list[str], lines: list[str], typed: dict[str, Any], names: set[str] | None = None
+    ) -> Headers:
         """For this room, where messages are read and made of parts that have been checked: whole lines, the canonical
-        name of each, and what the attributes of `Message` say where that is known already. All three are taken over."""
+        name of each, what the attributes of `Message` say where that is known already, and perhaps the set of `keys`.
+        All four are taken over."""
         headers = cls.__new__(cls)
         headers._keys = keys
+        headers._names = keys if names is None else names
         headers._lines = lines
         headers._typed = typed
         return headers
@@ -56,17 +62,14 @@ class Headers:
     def get(self, name: str) -> str | None:
         """The value of the first line of this name; None if there is none."""
         key = canonical_names[name]
-        if key not in self._keys:
+        if key not in self._names:
             return None
         return self._lines[self._keys.index(key)].partition(":")[2].strip(" \t")
 
     def get_all(self, name: str) -> list[str]:
         """The value of each line of this name."""
         key = canonical_names[name]
-        count = self._keys.count(key)
-        if count == 1:
-            return [_value(self._lines[self._keys.index(key)])]
-        if not count:
+        if key not in self._names:
             return []
         return [_value(line) for line_key, line in zip(self._keys, self._lines, strict=True) if line_key == key]
 
@@ -79,7 +82,7 @@ class Headers:
         return self._keys.count(key) == 1 and "," not in self._lines[self._keys.index(key)]
 
     def __contains__(self, name: str) -> bool:
-        return canonical_names[name] in self._keys
+        return canonical_names[name] in self._names
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         for line in self._lines:
@@ -88,11 +91,12 @@ class Headers:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def select(self, wanted: Mapping[str, T]) -> Iterator[tuple[T, str]]:
+    def select(self, wanted: Mapping[str, T]) -> list[tuple[T, str]]:
         """For each line whose canonical name (long form, lower case) is in `wanted`: what that holds, and the value."""
-        for key, line in zip(self._keys, self._lines, strict=True):
-            if key in wanted:
-                yield wanted[key], _value(line)
+        if self._names is not self._keys and wanted.keys().isdisjoint(self._names):
+            return []
+        found = [index for index, key in enumerate(self._keys) if key in wanted]
+        return [(wanted[self._keys[index]], _value(self._lines[index])) for index in found]
 
     def __eq__(self, other: object) -> bool:
         return list(self) == list(other) if isinstance(other, Headers) else NotImplemented
@@ -113,6 +117,8 @@ class Headers:
         self._lines.append(f"{name}: {value}")
         if self._typed:
             self._forget(key)
+        if self._names is not self._keys:
+            self._names = self._keys
 
     def set(self, name: str, value: str) -> None:
         """Replace all lines of this name by one, in the place of the first; append it if there is none."""
@@ -128,6 +134,7 @@ class Headers:
                 self._lines.insert(first, line)
             else:
                 self._lines[first] = line
+        self._names = self._keys
         self._forget(key)
 
     def prepend(self, name: str, value: str) -> None:
@@ -136,6 +143,7 @@ class Headers:
         first = self._keys.index(key) if key in self._keys else 0
         self._keys.insert(first, key)
         self._lines.insert(first, line)
+        self._names = self._keys
         self._forget(key)
 
     def replace_first(self, name: str, value: str) -> None:
@@ -155,7 +163,7 @@ class Headers:
         if key in self._keys:
             kept = [index for index, line_key in enumerate(self._keys) if line_key != key]
             self._lines = [self._lines[index] for index in kept]
-            self._keys = [self._keys[index] for index in kept]
+            self._names = self._keys = [self._keys[index] for index in kept]
             self._forget(key)
 
     def _forget(self, key: str) -> None:
@@ -224,7 +232,7 @@ class _Required(Generic[T]):
     def __get__(self, message: Message, owner: type) -> T:
         headers = message.headers
         key = self._key
-        if key not in headers._keys:
+        if key not in headers._names:
             raise message._attributed(RemoteProtocolError(400, "missing"), key)
         value = headers._lines[headers._keys.index(key)].partition(":")[2].strip(" \t")
         if "," in value and key in _LISTS:
@@ -243,7 +251,7 @@ class _Optional(_Required[T | None]):
 
     def __get__(self, message: Message, owner: type) -> T | None:
         headers = message.headers
-        if self._key not in headers._keys:
+        if self._key not in headers._names:
             headers._typed[self._name] = None
             return None
         return super().__get__(message, owner)
@@ -334,7 +342,7 @@ class Request(Message):
         _ = (self.contact, self.max_forwards, self.content_type)
         headers = self.headers
         for key, parse in _CHECKED_LISTS:
-            if key not in headers._keys or (key in _ATTRIBUTES and headers._has_one(key)):
+            if key not in headers._names or (key in _ATTRIBUTES and headers._has_one(key)):
                 continue
             try:
                 for value in headers.values(key) or ("",):

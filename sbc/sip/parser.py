@@ -169,7 +169,7 @@ def _read_headers(lines: list[str], size: int, limits: Limits) -> tuple[Headers,
         missing = ", ".join(written_name(key) for key in sorted(_MANDATORY - present))
         raise RemoteProtocolError(400, f"missing {missing}")
     cseq = parse_cseq(lines[keys.index("cseq")].partition(":")[2].strip(" \t"))
-    return Headers.of_lines(keys, lines, {"cseq": cseq}), cseq
+    return Headers.of_lines(keys, lines, {"cseq": cseq}, present), cseq
 
 
 def _keys(lines: list[str]) -> list[str]:
