@@ -42,7 +42,7 @@ from sbc.b2bua.hooks import (
     Targets,
 )
 from sbc.b2bua.hosts import USER_KINDS, user_without_hosts
-from sbc.b2bua.network import Interworking, Listener, Mode, Network, Peer, Redirection, Settings, Zone, own_hosts
+from sbc.b2bua.network import Interworking, Listener, Mode, Network, Peer, Redirection, Refer, Settings, Zone, own_hosts
 
 __all__ = [
     "CROSSING",
@@ -76,6 +76,7 @@ __all__ = [
     "Pass",
     "Peer",
     "Redirection",
+    "Refer",
     "Reject",
     "RemoveFlow",
     "Resolve",

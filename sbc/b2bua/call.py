@@ -231,6 +231,8 @@ class Purpose(IntEnum):
     RELAY = auto()
     """Another request inside the dialog that the other leg sent."""
     BYE = auto()
+    NOTIFY = auto()
+    """Of a transfer that we do ourselves."""
 
 
 class Unacked(NamedTuple):
@@ -303,6 +305,11 @@ class Leg:
     def trusted(self) -> bool:
         """The element belongs to our trust domain (RFC 3325)."""
         return self.peer.trusted if self.peer is not None else self.zone.trusted
+
+    @property
+    def placed(self) -> bool:
+        """We sent its INVITE."""
+        return not self.invite.raw
 
     @property
     def confirmed(self) -> bool:
@@ -383,6 +390,8 @@ class Exchange:
     """What an offer of our own is for."""
     body: bytes = b""
     """The offer as we send it, for the next try."""
+    answer: bytes = b""
+    """What an offer of our own was answered, for the other side."""
     state: ExchangeState = ExchangeState.ASKED
     cancelled: bool = False
     glares: int = 0
@@ -402,6 +411,64 @@ class Attempt:
     """Token of the Ask that is under way; "" when there is none."""
     heard: bool = False
     """The target has answered something."""
+
+
+class TransferState(IntEnum):
+    """How far a transfer is that we do ourselves (see `sbc.b2bua.transferred`)."""
+
+    CALLING = auto()
+    """Who is wanted is being called; the call goes on meanwhile."""
+    JOINING = auto()
+    """Who is wanted is there; as soon as nothing is under way on either leg they are joined."""
+    JOINED = auto()
+    """They have each other; only the transferor is left here, and may go."""
+    OVER = auto()
+
+
+class TransferInput(IntEnum):
+    PROGRESS = auto()
+    FOUND = auto()
+    """Who is wanted has answered, or was in a call already."""
+    REFUSED = auto()
+    """Nobody is to be had, or not any more."""
+    READY = auto()
+    """The two can be joined now."""
+    LEFT = auto()
+    """The transferor has hung up."""
+    ENDED = auto()
+    """The call has ended otherwise."""
+    LET_GO = auto()
+    """The transferor has had its time to hang up."""
+
+
+@dataclass(slots=True)
+class Transfer:
+    """A transfer that we do ourselves, on the call whose element asked for it."""
+
+    side: str
+    """Of the transferor's leg."""
+    refer: int
+    """CSeq number of its REFER: the id of its subscription (RFC 3515 section 2.4.6)."""
+    subscribed: bool
+    """It wants to hear how it goes; after the last NOTIFY it does not."""
+    wanted: str = ""
+    """Id of the call that has the leg of who is wanted."""
+    wanted_side: str = ""
+    state: TransferState = TransferState.CALLING
+    left: bool = False
+    """The transferor has hung up; the other one waits."""
+    until: float = 0.0
+    """When joining them is given up."""
+
+
+class Role(IntEnum):
+    """Whether the A leg is somebody's."""
+
+    ORDINARY = 0
+    PLACED = 1
+    """The call is placed by ourselves for a transfer: its A leg stands in for who is to be joined with the answerer."""
+    TAKING = 2
+    """Its INVITE takes over a leg of another call (RFC 3891), which is done here."""
 
 
 class Sent(NamedTuple):
@@ -460,6 +527,15 @@ class Call:
     """Side and CSeq number of a REFER that we passed on -> its CSeq number on the leg that it came from."""
     replaces: str = ""
     """Replaces of the INVITEs to our targets: the call takes another one's place."""
+    role: Role = Role.ORDINARY
+    transfer: Transfer | None = None
+    """A transfer that one of its elements has asked for, and that is done here."""
+    partner: str = ""
+    """Id of the call that this one has exchanged a leg with, or that it is placed for."""
+    taken: tuple[str, str] = ("", "")
+    """What is to be taken over: call and side."""
+    rounds: int = 0
+    """Offers of our own that were made since its legs were joined."""
     aliases: list[str] = field(default_factory=list)
     """Our names, in Replaces values that crossed, of this call's dialogs and of those that its elements named."""
     pracks: dict[TransactionId, Prack] = field(default_factory=dict)

@@ -40,6 +40,12 @@ class Deadlines:
             if not kinds:
                 del self._owners[owner]
 
+    def take(self, owner: str, kind: str) -> float | None:
+        """Clear one, and give the time that it was set for; None if it was not set."""
+        when = self._owners.get(owner, {}).get(kind)
+        self.clear(owner, kind)
+        return when
+
     def clear_all(self, owner: str) -> None:
         self._size -= len(self._owners.pop(owner, ()))
 

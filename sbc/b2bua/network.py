@@ -33,6 +33,16 @@ class Redirection(Enum):
     """It is passed on, its Contacts made to mean the same users at us."""
 
 
+class Refer(Enum):
+    """What becomes of a REFER for this side."""
+
+    AUTO = "auto"
+    """It is passed on where the element allows REFER and can reach whom it is about; else the transfer is done here."""
+    PASS = "pass"
+    END = "end"
+    """The transfer is done here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interworking:
     """What is forced on the legs of a peer, or of a zone's elements that are no peer, whatever they advertise."""
@@ -42,6 +52,8 @@ class Interworking:
     redirect: Redirection = Redirection.FOLLOW
     session_timer: Mode = Mode.AUTO
     """RFC 4028. auto: with elements that understand it; always: with others, too, and we refresh; never: not spoken."""
+    refer: Refer = Refer.AUTO
+    """RFC 3515, and likewise an INVITE with Replaces (RFC 3891)."""
 
 
 @dataclass(frozen=True, slots=True)
