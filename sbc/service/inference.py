@@ -209,7 +209,7 @@ def _peer(
         given.port,
         tuple(transport.upper() for transport in written.transports),
         Latching(written.latching),
-        written.sources,
+        sources=written.sources,
     )
 
 
