@@ -105,7 +105,8 @@ def take_back(context: Context, call: Call, event: object) -> None:
     request: Request | None = None
     if isinstance(event, Request):
         request, ended = event, Ending("caller", event.method, 487)
-    elif isinstance(event, tuple):  # a BYE
+    elif not isinstance(event, Ending):  # a BYE
+        assert isinstance(event, tuple)
         request, leg = event
         ended = Ending("caller", "BYE", 487) if leg is call.a else Ending("callee", "BYE", 480)
     assert isinstance(ended, Ending)

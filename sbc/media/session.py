@@ -119,7 +119,9 @@ class MediaSession:
         """
         from_leg, to_leg = self._legs(side)
         own = self.own or from_leg.asked_again
-        if own:
+        if from_leg.asked_again:  # nothing is negotiated: whoever offered last, it is settled
+            after = from_leg.state, to_leg.state
+        elif own:
             after = self._move(from_leg, Move.RECEIVE_ANSWER), to_leg.state
         else:
             after = self._moves(from_leg, to_leg, Move.RECEIVE_ANSWER, Move.SEND_ANSWER)

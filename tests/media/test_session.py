@@ -374,3 +374,38 @@ def test_a_stream_that_a_repeated_answer_gives_up_is_freed_at_the_next_offer_at_
     session.reject(2.0)
     session.offer("a", sdp(AUDIO, "video 0 RTP/AVP 34"), 3.0)
     assert media.ports_in_use == 2
+
+
+# -- the same again ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("offerer", ["a", "b"])
+@pytest.mark.parametrize("asked", ["a", "b"])
+def test_either_side_is_offered_again_what_it_has_whoever_offered_last(offerer, asked):
+    session = open_call(media_with_ports())
+    told = {"b": session.offer("a", A, 1.0).sdp, "a": session.answer("b", B, 1.0).sdp}
+    if offerer == "b":
+        told["a"] = session.offer("b", B, 2.0).sdp
+        told["b"] = session.answer("a", A, 2.0).sdp
+    assert session.standing(asked) == told[asked]
+    assert session.answer(asked, A if asked == "a" else B, 3.0) == Exchange(b"")
+    assert session.offer("a", A, 4.0).sdp, "a new offer may follow"
+    assert session.answer("b", B, 4.0).sdp
+
+
+def test_a_new_address_in_the_answer_to_the_same_again_is_followed():
+    session = open_call(media_with_ports())
+    established(session)
+    session.standing("a")
+    exchange = session.answer("a", audio_at("192.0.2.99"), 2.0)
+    assert exchange.sdp == b""
+    (flow,) = exchange.flows
+    assert flow.a.remote == Address("192.0.2.99", 6000)
+
+
+def test_the_same_again_may_be_refused():
+    session = open_call(media_with_ports())
+    flows = established(session).flows
+    session.standing("b")
+    assert session.reject(2.0) == Exchange(b"")
+    assert session.flows() == flows

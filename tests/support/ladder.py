@@ -17,7 +17,8 @@ of its own lets time pass.
 - The first word is a method or a status. `sdp` is the party's session description, another word one of
   `ladder.bodies`; a message without such a word has no body. A method word behind a status (`200 BYE`) says which
   request is answered, else INVITE; a word with a colon is the Request-URI; `tag=x` is the To tag of a response;
-  `again` sends the last message once more, octet by octet.
+  `again` sends the last message once more, octet by octet; `rel` makes a provisional response reliable (RFC 3262), and
+  one of the SBC that is reliable must be expected so. A PRACK is for the last reliable response that came.
 - A line that begins with `|` goes on with the one before it.
 - `| Name: value` sets a header field in what a party sends, `| +Name: value` adds one, `| -Name` takes it out.
 - In what the SBC sends, `| Name: pattern` must match, with `*` for anything and `$name` for a text that is bound where
@@ -93,6 +94,12 @@ class Party:
     """What it sent last."""
     identity: tuple[str, str, str] | None = None
     """Its dialog: Call-ID, our From or To value with tag, the other one."""
+    early: tuple[str, str, str] | None = None
+    """The same of an early dialog."""
+    rseqs: dict[str, int] = field(default_factory=dict)
+    """The last RSeq that it sent, by its tag."""
+    rack: str = ""
+    """What acknowledges the last reliable response that came."""
     target: str = ""
     cseq: int = 0
     answered: int = 0
@@ -147,6 +154,9 @@ class Party:
         uri = next((word for word in words if ":" in word), "")
         if method in ("ACK", "CANCEL") and (method == "CANCEL" or self.answered >= 300):
             return self._hop_by_hop(method)
+        in_dialog = method not in ("INVITE", "ACK", "REGISTER", "OPTIONS", "MESSAGE", "NONSENSE")
+        if self.early is not None and in_dialog and (self.identity is None or "tag=" not in self.identity[2]):
+            return self._in_early_dialog(method, branch, self.early)
         if self.identity is None:
             self.cseq = 1
             uri = uri or self.uri
@@ -159,6 +169,14 @@ class Party:
             if "tag=" in remote or method == "INVITE":
                 self.cseq += 1
             number = self.cseq
+        return self._lines(method, uri, branch, (call_id, local, remote), number)
+
+    def _in_early_dialog(self, method: str, branch: str, dialog: tuple[str, str, str]) -> list[str]:
+        self.cseq += 1
+        return self._lines(method, "", branch, dialog, self.cseq)
+
+    def _lines(self, method: str, uri: str, branch: str, dialog: tuple[str, str, str], number: int) -> list[str]:
+        call_id, local, remote = dialog
         return [
             f"{method} {uri or self.target or self.uri} SIP/2.0",
             f"Via: SIP/2.0/{self.transport} {written(self.address)};branch={branch};rport",
@@ -169,6 +187,7 @@ class Party:
             f"CSeq: {number} {method}",
             f"Contact: <sip:{self.name}@{written(self.address)}{self._transport_parameter()}>",
             "User-Agent: SecretPBX/1.0" if self.gateway == INSIDE else "User-Agent: Phone/1.0",
+            *([f"RAck: {self.rack}"] if method == "PRACK" else []),
         ]
 
     def _transport_parameter(self) -> str:
@@ -187,8 +206,11 @@ class Party:
         to = request.headers.get("To") or ""
         if request.to.tag is None:
             to += f";tag={tag}"
+        dialog = request.call_id, to, request.headers.get("From") or ""
         if method == "INVITE" and request.to.tag is None and 200 <= status < 300 and self.identity is None:
-            self.identity = request.call_id, to, request.headers.get("From") or ""
+            self.identity = dialog
+        if method == "INVITE" and 100 < status < 200:
+            self.early = dialog
         return [
             f"SIP/2.0 {status} Whatever SecretPBX says" if self.gateway == INSIDE else f"SIP/2.0 {status} As It Is",
             *(f"Via: {via}" for via in request.headers.get_all("Via")),
@@ -198,7 +220,12 @@ class Party:
             f"CSeq: {request.cseq}",
             f"Contact: <sip:{self.name}@{written(self.address)}{self._transport_parameter()}>",
             "Server: SecretPBX/2.0" if self.gateway == INSIDE else "Server: Phone/2.0",
+            *(self._reliable(tag) if "rel" in words else ()),
         ]
+
+    def _reliable(self, tag: str) -> list[str]:
+        self.rseqs[tag] = self.rseqs.get(tag, 500) + 1
+        return ["Require: 100rel", f"RSeq: {self.rseqs[tag]}"]
 
     # -- receiving -----------------------------------------------------------------------------------------------------
 
@@ -211,6 +238,10 @@ class Party:
             contact = message.contact
         else:
             contact = message.contact
+            if message.cseq.method == "INVITE" and message.status < 200 and message.to.tag is not None:
+                self.early = message.call_id, message.headers.get("From") or "", message.headers.get("To") or ""
+                if "RSeq" in message.headers:
+                    self.rack = f"{message.headers.get('RSeq')} {message.cseq}"
             if message.cseq.method == "INVITE" and message.status >= 200:
                 self.answered = message.status
                 if self.identity is not None and message.status < 300:
@@ -311,6 +342,8 @@ class Ladder:
                 return f"Request-URI is not {uri}"
         elif (str(message.status), message.cseq.method) != (first, method):
             return f"not {first} to {method}"
+        elif ("rel" in rest) != ("RSeq" in message.headers and "100rel" in message.headers.values("Require")):
+            return "not reliable" if "rel" in rest else "reliable"
         body = next((word for word in rest if word in ("sdp", "body") or word in self.bodies), "")
         if body == "body" and not message.body:  # whatever it is: see `Party.heard`
             return "no body"
