@@ -12,7 +12,7 @@ from math import gcd
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sbc.dataplane.relay import Side
+    from sbc.dataplane.side import Side
 
 Place = tuple[str, int]
 """Host (an address in text form) and port."""

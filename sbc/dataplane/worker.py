@@ -115,6 +115,8 @@ class Worker:
         """Do what is due; gives the time at which the next thing is."""
         self.relay.due = False
         wake_at = self.relay.look_for_silence()
+        if self.relay.timed:
+            wake_at = min(wake_at, self.relay.tick())
         if self.relay.events:
             if now - self._flushed_at < EVENT_PAUSE:
                 wake_at = min(wake_at, self._flushed_at + EVENT_PAUSE)
@@ -182,6 +184,9 @@ class Worker:
             elif what == "r":
                 for flow_id in arguments:
                     self.relay.remove(flow_id)
+            elif what == "d":
+                flow_id, side, digit, duration = arguments
+                self.relay.say(str(flow_id), str(side), str(digit), int(duration))
             elif what == "b":
                 host, count = arguments
                 self.relay.bind(str(host), int(count))

@@ -13,16 +13,38 @@ from sbc.rtp.packet import (
     scrub_rtcp,
 )
 from sbc.rtp.quality import Figures, Reception
+from sbc.rtp.treatments import INTERVAL as DTMF_INTERVAL
+from sbc.rtp.treatments import MOST_WAITING as MOST_WAITING_DIGITS
+from sbc.rtp.treatments import PAUSE as DTMF_PAUSE
+from sbc.rtp.treatments import (
+    EventDetector,
+    EventPacket,
+    Heard,
+    SequenceShift,
+    event_packets,
+    payload_at,
+    payload_table,
+)
 
 __all__ = [
+    "DTMF_INTERVAL",
+    "DTMF_PAUSE",
+    "MOST_WAITING_DIGITS",
     "Content",
+    "EventDetector",
+    "EventPacket",
     "Figures",
+    "Heard",
     "Latch",
     "MalformedRtcpError",
     "Reception",
     "RtcpPacket",
     "RtpView",
+    "SequenceShift",
     "content_of",
+    "event_packets",
+    "payload_at",
+    "payload_table",
     "rtcp_packets",
     "scrub_rtcp",
 ]

@@ -117,6 +117,13 @@ class Reception:
             lost += _lost(source.first, source.next, source.cycles, source.received)
         return Figures(self.packets, self.octets, lost, self.reordered, self._jitter * 1000 / self.clock_rate)
 
+    def position(self, now: float) -> tuple[int, int, int] | None:
+        """(SSRC, next sequence number, RTP timestamp) that the source that spoke last would send with at `now`; None
+        before its first packet."""
+        if self._next < 0 or self._transit is None:
+            return None
+        return self._ssrc, self._next, int(now * self.clock_rate - self._transit) & 0xFFFFFFFF
+
     def _out_of_order(self, sequence: int) -> None:
         if self._first < 0:  # the first packet of a source
             self._begin(sequence)

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from sbc.dataplane.ports import Pair, Ports
-from sbc.dataplane.relay import IDLE_LIMIT, SETTLED, CommandError, Relay
+from sbc.dataplane.relay import IDLE_LIMIT, Relay
+from sbc.dataplane.side import SETTLED, CommandError
 from sbc.sip import Address
 from tests.support.planes import Phone, rtp
 
