@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sbc.b2bua.b2bua import B2bua
+from sbc.b2bua.capabilities import is_emergency_service
 from sbc.b2bua.commands import (
     Abandon,
     Answer,
@@ -92,6 +93,7 @@ __all__ = [
     "Targets",
     "Treatment",
     "Zone",
+    "is_emergency_service",
     "own_hosts",
     "user_without_hosts",
 ]

@@ -144,8 +144,9 @@ class B2bua:
         """From now on new calls get 503 with Retry-After; calls in progress end after `grace` seconds."""
         context = self._begin(now)
         context.draining = True
+        context.drain_ends = now + grace
         for call in context.calls.values():
-            context.deadlines.set(call.id, "drain", now + grace)
+            context.deadlines.set(call.id, "drain", context.drain_ends)
         return self._commands(context)
 
     def hang_up_all(self, now: float) -> list[Command]:

@@ -543,6 +543,8 @@ class Call:
     relays: dict[TransactionId, Relay] = field(default_factory=dict)
     """By the branch of the relayed request."""
     exchange: Exchange | None = None
+    emergency: bool = False
+    """Limits do not hold for it, and nothing about its bodies refuses it."""
     draining_flows: set[str] = field(default_factory=set)
     """Flows removed whose last figures have not come."""
     silent_flows: set[str] = field(default_factory=set)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from sbc.b2bua.call import Leg
 from sbc.b2bua.hooks import Reject
 from sbc.b2bua.network import Mode
-from sbc.sip import Headers, Request, Response
+from sbc.sip import Headers, Request, Response, Uri
 
 ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "MESSAGE", "PRACK", "REFER", "NOTIFY")
 """What a leg can carry; a leg is told those that its other side allows as well."""
@@ -15,6 +15,17 @@ ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "MESSA
 
 SCHEMES = frozenset({"sip", "tel"})
 """Of a Request-URI. sips promises TLS to the last hop (RFC 5630), which no leg has yet: 416, as 21.4.14 wants it."""
+
+
+def is_emergency_service(uri: Uri) -> bool:
+    """`urn:service:sos`, or a kind of it such as `urn:service:sos.fire` (RFC 5031 section 4.2)."""
+    service = uri.opaque.lower() if uri.scheme == "urn" else ""
+    return service == "service:sos" or service.startswith("service:sos.")
+
+
+def can_be_called(uri: Uri) -> bool:
+    return uri.scheme in SCHEMES or is_emergency_service(uri)
+
 
 ALLOW = ", ".join(ALLOWED)
 """What the SBC itself understands."""

@@ -42,6 +42,8 @@ class Context:
     now: float = 0.0
     out: list[Command] = field(default_factory=list)
     draining: bool = False
+    drain_ends: float = 0.0
+    """When calls in progress are ended, while draining."""
 
     def __post_init__(self) -> None:
         self.places = Places(self.network)

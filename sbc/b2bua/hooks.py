@@ -15,7 +15,8 @@ from sbc.sip import Address, Hop, Request, Response
 
 
 class Pass(NamedTuple):
-    pass
+    emergency: bool = False
+    """It is an emergency call: limits do not hold for it."""
 
 
 class Drop(NamedTuple):

@@ -79,6 +79,8 @@ def masked_uri(address: NameAddress, border: Border) -> str:
         return nobody
     if uri.scheme == "tel":
         return _masked_tel(uri, border)
+    if uri.scheme == "urn" and uri.opaque.lower().startswith("service:") and not names_host(uri.opaque, border):
+        return str(uri)  # RFC 5031: a service, wherever it is
     if uri.scheme not in ("sip", "sips"):
         return nobody
     # RFC 3323 4.1.1.3: it names nobody already
@@ -103,7 +105,13 @@ def masked_user(user: str, border: Border) -> str:
     name = re.split("%40", name, maxsplit=1, flags=re.IGNORECASE)[0]
     if names_host(name, border):
         return ""
-    return ";".join([name, *(one for one in parameters if _dialled(one.partition("=")[2]) and not _IPV4.search(one))])
+    return ";".join([name, *(one for one in parameters if _is_about_number(*one.partition("=")[::2]))])
+
+
+def _is_about_number(name: str, value: str) -> bool:
+    """A parameter of a telephone number whose value is a number, too; or the one that says that the number was looked
+    up (RFC 4694)."""
+    return name.lower() == "npdi" if not value else _dialled(value) is not None and not _IPV4.search(value)
 
 
 def user_without_hosts(user: str) -> str:
@@ -114,11 +122,7 @@ def user_without_hosts(user: str) -> str:
 def _masked_tel(uri: Uri, border: Border) -> str:
     if names_host(uri.user or "", border):
         return f"sip:anonymous@{border.our_host}"
-    kept = {
-        name: value
-        for name, value in uri.params.items()
-        if value is None or (_dialled(value) and not _IPV4.search(value))
-    }
+    kept = {name: value for name, value in uri.params.items() if _is_about_number(name, value or "")}
     if "phone-context" in uri.params.keys() - kept.keys():
         # a number of a domain's own plan (RFC 3966 5.1.5): now of ours
         return f"sip:{uri.user}@{border.our_host};user=phone"

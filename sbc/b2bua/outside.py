@@ -35,7 +35,7 @@ def request_received(context: Context, request: Request, transaction: Transactio
 def _answer(request: Request) -> Reject:
     if request.method in _IN_DIALOGS:
         return Reject("call", 481, "")  # 15.1.2, RFC 3311 5.2, RFC 6086 4.2.2: they belong to a dialog
-    if request.request_uri.scheme not in capabilities.SCHEMES:
+    if not capabilities.can_be_called(request.request_uri):
         return Reject("call", 416, "")
     unsupported = capabilities.unsupported_extensions(request)
     if unsupported is not None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from sbc.b2bua import bodies, replacing, session_timer
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, TakenOver
-from sbc.b2bua.capabilities import SCHEMES, note, required, unsupported_extensions
+from sbc.b2bua.capabilities import can_be_called, note, required, unsupported_extensions
 from sbc.b2bua.commands import Abandon, CallOpened, CallRecord, LegRecord, MessageSeen, Respond
 from sbc.b2bua.context import Context, contact, leaving, uri_host
-from sbc.b2bua.hooks import CallView, Drop, Reject, RouteVerdict, Targets
+from sbc.b2bua.hooks import CallView, Drop, Pass, Reject, RouteVerdict, Targets
 from sbc.b2bua.targets import try_targets
 from sbc.b2bua.whereabouts import follow_target, names_of
 from sbc.sip import Dialog, Packet, Request, TransactionId, make_response
@@ -29,7 +29,10 @@ def open_call(context: Context, request: Request, transaction: TransactionId, pa
     call = _new_call(context, view, transaction)
     context.out.append(CallOpened(call.record.copy()))
     context.out.append(MessageSeen(call.id, packet))
-    refusal = verdict if isinstance(verdict, Reject) else _unserveable(call.a, request)
+    if isinstance(verdict, Pass) and verdict.emergency:
+        call.emergency = True
+        context.decided(call, "admit", "admission", "emergency call", "limits do not hold for it")
+    refusal = verdict if isinstance(verdict, Reject) else _unserveable(call, request)
     refusal = refusal or session_timer.too_small(context, call.a, request)
     if refusal is not None:
         refuse(context, call, "admit", refusal)
@@ -38,6 +41,8 @@ def open_call(context: Context, request: Request, transaction: TransactionId, pa
     # provisional or final response within 200 ms"
     context.out.append(Respond(call.id, transaction, make_response(request, 100)))
     context.deadlines.set(call.id, "no answer", context.now + context.settings.no_answer)
+    if context.draining:
+        context.deadlines.set(call.id, "drain", context.drain_ends)
     taken_over = replacing.target_of(context, request)
     if isinstance(taken_over, TakenOver):
         call.replaces = taken_over.replaces
@@ -61,11 +66,11 @@ def refuse(context: Context, call: Call, hook: str, verdict: Reject) -> None:
     context.step(call, Input.ENDED_HERE, Ending("sbc", verdict.reason, verdict.status, verdict.phrase, verdict.headers))
 
 
-def _unserveable(leg: Leg, request: Request) -> Reject | None:
+def _unserveable(call: Call, request: Request) -> Reject | None:
     """What the core itself cannot serve, whoever asks (RFC 3261 section 8.2)."""
-    if request.request_uri.scheme not in SCHEMES:
+    if not can_be_called(request.request_uri):
         return Reject("call", 416, f"Request-URI of scheme {request.request_uri.scheme}")
-    unsupported = unsupported_extensions(request, leg)
+    unsupported = unsupported_extensions(request, call.a)
     if unsupported is not None:
         return unsupported
     if request.max_forwards == 0:
@@ -73,7 +78,7 @@ def _unserveable(leg: Leg, request: Request) -> Reject | None:
     # Without Contact, as RFC 2543 allowed and RFC 4475 section 3.4.1 wants accepted, From is the remote target
     if request.contact is not None and request.contact.uri_text == "*":
         return Reject("call", 400, "an INVITE with Contact: * (RFC 3261 section 8.1.1.8)", "Bad Contact")
-    return bodies.refusal(request, leaving(leg))
+    return None if call.emergency else bodies.refusal(request, leaving(call.a))
 
 
 def _new_call(context: Context, view: CallView, transaction: TransactionId) -> Call:

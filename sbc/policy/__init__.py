@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from sbc.policy.admission import Admission, AdmissionSettings
 from sbc.policy.chain import POLICIES, Chain, build_chain
-from sbc.policy.routing import RouteRule, Routing, RoutingSettings, pattern
+from sbc.policy.emergency import emergency_calls
+from sbc.policy.numbers import dialled, pattern
+from sbc.policy.routing import RouteRule, Routing, RoutingSettings
 
 __all__ = [
     "POLICIES",
@@ -15,5 +17,7 @@ __all__ = [
     "Routing",
     "RoutingSettings",
     "build_chain",
+    "dialled",
+    "emergency_calls",
     "pattern",
 ]

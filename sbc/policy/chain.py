@@ -38,11 +38,14 @@ class Chain:
         self.rewrites = bool(self._rewrite)
 
     def admit(self, call: CallView) -> AdmitVerdict:
+        passed = PASS
         for policy in self._admit:
             verdict = policy.admit(call)
             if not isinstance(verdict, Pass):
                 return verdict
-        return PASS
+            if verdict.emergency:
+                passed = verdict
+        return passed
 
     def route(self, call: CallView) -> RouteVerdict:
         for policy in self._route:
@@ -58,4 +61,5 @@ class Chain:
 
 def build_chain(network: Network, routes: Sequence[RouteRule], admission: AdmissionSettings) -> Chain:
     """The chain as the configuration wants it."""
-    return Chain((Admission(admission), Routing(RoutingSettings(tuple(routes)), network)))
+    routing = RoutingSettings(tuple(routes), admission.emergency)
+    return Chain((Admission(admission), Routing(routing, network)))

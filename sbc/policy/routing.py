@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from sbc.b2bua import (
     USER_KINDS,
@@ -20,6 +16,8 @@ from sbc.b2bua import (
     own_hosts,
     user_without_hosts,
 )
+from sbc.policy.emergency import emergency_calls
+from sbc.policy.numbers import dialled, pattern
 from sbc.sip import SipError, Uri, parse_uri
 
 _POLICY = "routing"
@@ -42,21 +40,32 @@ class RouteRule:
     """Refuse the call with this status instead."""
     zone: str = ""
     """Zone that the URIs in `to` are in; "" where there are none."""
+    emergency: bool = False
+    """For emergency calls, and for no others."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingSettings:
     routes: tuple[RouteRule, ...] = ()
+    emergency: tuple[str, ...] = ()
+    """Patterns of the numbers of emergency services."""
 
 
 class Routing:
     """First matching rule; without one: calls of an open zone go to the only peer elsewhere, calls of a peer to the
     host of their Request-URI (another peer's, or any in the open zone), or to the only peer elsewhere when that host is
-    the SBC itself."""
+    the SBC itself.
+
+    An emergency call takes the first rule for such calls that matches; without one it goes where others go, but no rule
+    for others refuses it."""
 
     def __init__(self, settings: RoutingSettings, network: Network) -> None:
         self._network = network
-        self._rules = [(rule, pattern(rule.numbers), pattern(rule.domains)) for rule in settings.routes]
+        rules = [(rule, pattern(rule.numbers), pattern(rule.domains)) for rule in settings.routes]
+        self._rules = [each for each in rules if not each[0].emergency]
+        self._emergency_rules = [each for each in rules if each[0].emergency]
+        self._emergency_rules += [each for each in self._rules if not each[0].reject]
+        self._is_emergency = emergency_calls(settings.emergency)
         self._own_hosts = own_hosts(network)
 
     def route(self, call: CallView) -> RouteVerdict | None:
@@ -66,9 +75,9 @@ class Routing:
             return Reject(_POLICY, 416, "unreadable Request-URI")
         if call.zone.hidden and uri.user and uri.scheme != "tel":
             uri = uri.replace(user=user_without_hosts(uri.user) or None)
-        dialled = _dialled(uri)
-        for rule, number, domain in self._rules:
-            if not _comes_from(rule, call) or not number(dialled) or not domain(uri.host):
+        number = dialled(uri)
+        for rule, numbers, domains in self._emergency_rules if self._is_emergency(call.request) else self._rules:
+            if not _comes_from(rule, call) or not numbers(number) or not domains(uri.host):
                 continue
             if rule.reject:
                 return Reject(_POLICY, rule.reject, f"{rule.name} refuses {_what(uri)}")
@@ -77,7 +86,7 @@ class Routing:
         return self._without_rule(call, uri)
 
     def _without_rule(self, call: CallView, uri: Uri) -> RouteVerdict:
-        ours = uri.host in self._own_hosts or uri.scheme == "tel"
+        ours = uri.host in self._own_hosts or uri.scheme != "sip"
         peers = [peer for peer in self._network.peers.values() if peer.zone != call.zone.name]
         if call.peer is not None and not ours:
             target = self._by_host(call, peers, uri)
@@ -121,28 +130,24 @@ def _to_peer(peer: Peer, uri: Uri) -> Target:
     return Target(peer.zone, _request_uri(uri, peer.host, peer.port), peer.host, peer.port, peer.transports, peer.name)
 
 
-def _request_uri(dialled: Uri, host: str, port: int | None) -> str:
+def _request_uri(called: Uri, host: str, port: int | None) -> str:
     """The dialled user at another host. Of the URI's parameters only `user` is about the user; a tel: number becomes a
     user part (RFC 3261 section 19.1.6)."""
+    if called.scheme == "urn":
+        return str(called)  # RFC 6881 section 9.2: the service stays what is asked for; `host` is where it is asked
     bracketed = f"[{host}]" if ":" in host else host
     where = bracketed if port is None else f"{bracketed}:{port}"
-    if not dialled.user:
+    if not called.user:
         return f"sip:{where}"
-    if dialled.scheme == "tel":
-        return f"sip:{dialled.user}@{where};user=phone"
-    kind = dialled.params.get("user")
-    return f"sip:{dialled.user}@{where}" + (f";user={kind}" if kind in USER_KINDS else "")
+    if called.scheme == "tel":
+        return f"sip:{user_without_hosts(_with_parameters(called))}@{where};user=phone"
+    kind = called.params.get("user")
+    return f"sip:{called.user}@{where}" + (f";user={kind}" if kind in USER_KINDS else "")
 
 
-def _dialled(uri: Uri) -> str:
-    """The number or name that patterns are matched with: escapes undone, so that "%30" is no way around a rule about 0
-    (RFC 3261 section 19.1.4); without the parameters of a number, and without its visual separators in a tel URI (RFC
-    3966 section 5)."""
-    user = unquote((uri.user or "").partition(";")[0])
-    return user.translate(_SEPARATORS) if uri.scheme == "tel" else user
-
-
-_SEPARATORS = str.maketrans("", "", "-.()")
+def _with_parameters(uri: Uri) -> str:
+    """A telephone number as a user part has it, with what belongs to it (RFC 3261 section 19.1.6)."""
+    return (uri.user or "") + "".join(f";{name}={value}" if value else f";{name}" for name, value in uri.params.items())
 
 
 def _comes_from(rule: RouteRule, call: CallView) -> bool:
@@ -154,21 +159,4 @@ def _who(call: CallView) -> str:
 
 
 def _what(uri: Uri) -> str:
-    return f"{uri.user}@{uri.host}" if uri.user and uri.host else uri.host or uri.user or uri.scheme
-
-
-def pattern(patterns: tuple[str, ...]) -> Callable[[str], bool]:
-    """Whether a text matches one of `patterns` (see `RouteRule.numbers`); no patterns match everything.
-
-    Raises re.error for a regular expression that is none.
-    """
-    if not patterns:
-        return lambda text: True
-    matches = [_matcher(one) for one in patterns]
-    return lambda text: any(match(text) for match in matches)
-
-
-def _matcher(one: str) -> Callable[[str], object]:
-    if len(one) > 1 and one[0] == one[-1] == "/":
-        return re.compile(one[1:-1], re.IGNORECASE).search
-    return re.compile(fnmatch.translate(one), re.IGNORECASE).match
+    return f"{uri.user}@{uri.host}" if uri.user and uri.host else uri.host or uri.user or str(uri)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sbc.b2bua import PASS, AdmitVerdict, CallView, Drop, LegView, Reject, RouteVerdict, Targets
+from sbc.b2bua import PASS, AdmitVerdict, CallView, Drop, LegView, Pass, Reject, RouteVerdict, Targets
 from sbc.policy import POLICIES, AdmissionSettings, Chain, build_chain
 from sbc.sip import Request, Response
 from tests.support.calls import PBX, network, view
@@ -41,6 +41,8 @@ def test_the_first_verdict_other_than_pass_stands_and_nobody_else_is_asked() -> 
     assert last.asked == 0
     assert Chain([Admits(PASS)]).admit(CALL) == PASS
     assert Chain([]).admit(CALL) == PASS
+    assert Chain([Admits(Pass(emergency=True)), Admits(PASS)]).admit(CALL) == Pass(emergency=True)
+    assert Chain([Admits(Pass(emergency=True)), Admits(dropped)]).admit(CALL) == dropped
 
 
 def test_the_first_policy_that_knows_the_way_routes() -> None:

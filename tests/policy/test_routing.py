@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from sbc.b2bua import Network, Peer, Reject, Target, Targets
-from sbc.policy import RouteRule, Routing, RoutingSettings, pattern
+from sbc.policy import RouteRule, Routing, RoutingSettings
 from sbc.sip import Address
 from tests.support.calls import PBX, TRUNK, network, view, zone
 
@@ -156,6 +154,7 @@ def test_a_target_may_be_a_uri() -> None:
         ("sip:1001@192.0.2.1;user=10.0.0.9", "sip:1001@10.0.0.5"),
         ("sip:192.0.2.1", "sip:10.0.0.5"),
         ("tel:+4930123;phone-context=x.example", "sip:+4930123@10.0.0.5;user=phone"),
+        ("tel:7042;phone-context=+4930;ext=5;npdi", "sip:7042;phone-context=+4930;ext=5;npdi@10.0.0.5;user=phone"),
         ("sip:1001;ext=5@192.0.2.1", "sip:1001;ext=5@10.0.0.5"),
     ],
 )
@@ -170,31 +169,58 @@ def test_what_is_dialled_in_a_hidden_zone_names_none_of_its_hosts_outside() -> N
     assert uris(network(PBX), zone="private", peer=PBX, uri=uri) == ["sip:198.51.100.9"]
 
 
-# -- patterns ----------------------------------------------------------------------------------------------------------
+# -- emergency calls ---------------------------------------------------------------------------------------------------
+
+HELP = RouteRule("help", to=("trunk", "sip:112@10.0.0.112"), zone="private", emergency=True)
+NO_SHORT = RouteRule("short", numbers=("1??",), reject=403)
+REST = RouteRule("rest", to=("pbx2",))
 
 
-@pytest.mark.parametrize(
-    ("patterns", "text", "matches"),
-    [
-        ((), "anything", True),
-        (("1*",), "1001", True),
-        (("1*",), "2100", False),
-        (("1?",), "12", True),
-        (("1?",), "123", False),
-        (("A*",), "abc", True),
-        (("/^0[1-9]/",), "030", True),
-        (("/^0[1-9]/",), "003", False),
-        (("/9$/",), "109", True),
-        (("2*", "/^1/"), "11", True),
-        (("+49*",), "+4930", True),
-        (("1.3",), "123", False),
-        (("/",), "/", True),
-    ],
-)
-def test_patterns(patterns: tuple[str, ...], text: str, matches: bool) -> None:
-    assert bool(pattern(patterns)(text)) is matches
+def emergency(*rules: RouteRule, uri: str, **call: object) -> list[str] | int:
+    routing = Routing(RoutingSettings(rules, ("112", "/^911$/")), ALL)
+    verdict = routing.route(view(ALL, uri=uri, **call))  # type: ignore[arg-type]
+    assert verdict is not None
+    return verdict.status if isinstance(verdict, Reject) else [target.uri for target in verdict.targets]
 
 
-def test_a_regular_expression_that_is_none_is_told() -> None:
-    with pytest.raises(re.error):
-        pattern(("/(/",))
+@pytest.mark.parametrize("user", ["112", "911", "%3112"])
+def test_an_emergency_call_has_a_route_of_its_own(user: str) -> None:
+    number = f"sip:{user}@192.0.2.1"
+    assert emergency(NO_SHORT, REST, HELP, uri=number) == [
+        f"sip:{user}@sip.carrier.example:5080",
+        "sip:112@10.0.0.112",
+    ]
+
+
+def test_no_other_call_takes_that_route() -> None:
+    assert emergency(HELP, REST, uri="sip:1120@192.0.2.1") == ["sip:1120@10.0.0.6:5070"]
+    assert emergency(HELP, NO_SHORT, uri="sip:113@192.0.2.1") == 403
+
+
+def test_its_conditions_hold_as_those_of_others() -> None:
+    police = RouteRule("police", numbers=("urn:service:sos.police", "110"), to=("pbx",), emergency=True)
+    inside = RouteRule("inside", from_="private", to=("pbx2",), emergency=True)
+    assert emergency(police, inside, HELP, uri="urn:service:sos.police") == ["urn:service:sos.police"]
+    assert emergency(police, inside, HELP, uri="sip:112@192.0.2.1")[0] == "sip:112@sip.carrier.example:5080"  # type: ignore[index]
+
+
+def test_without_a_route_of_its_own_it_goes_as_others_but_is_not_refused() -> None:
+    assert emergency(NO_SHORT, REST, uri="sip:112@192.0.2.1") == ["sip:112@10.0.0.6:5070"]
+    only = Routing(RoutingSettings((NO_SHORT,), ("112",)), network(PBX)).route(view(network(PBX), uri="sip:112@x"))
+    assert isinstance(only, Targets)
+
+
+def test_a_route_for_emergency_calls_may_refuse_them() -> None:
+    refused = RouteRule("not from outside", from_="public", reject=403, emergency=True)
+    assert emergency(refused, HELP, uri="sip:112@192.0.2.1") == 403
+
+
+def test_a_service_stays_what_it_is_and_is_asked_for_at_the_target() -> None:
+    """RFC 6881 section 9.2."""
+    where = network(PBX, TRUNK)
+    (target,) = targets(where, zone="private", peer=PBX, uri="urn:service:sos.fire")
+    assert target == Target("public", "urn:service:sos.fire", "sip.carrier.example", 5080, ("TCP",), "trunk")
+    (target,) = targets(network(PBX), uri="URN:service:SOS")
+    assert (target.uri, target.peer) == ("urn:service:SOS", "pbx")
+    uri = RouteRule("uri", to=("sip:10.0.0.9:5070", "sip:112@10.0.0.9"), zone="private")
+    assert uris(ALL, uri, uri="urn:service:sos") == ["urn:service:sos", "sip:112@10.0.0.9"]

@@ -147,6 +147,7 @@ class Edge:
     fails: Callable[[Hop], bool] = lambda hop: False
     """Whether a message that belongs to a transaction cannot be sent to this hop."""
     max_calls: int = 10000
+    emergency: tuple[str, ...] = ()
     reports: bool = True
     """The plane tells its last figures of a flow."""
     open: bool = True
@@ -179,7 +180,9 @@ class Edge:
         }
         self.stack = SipStack(self.settings.timers, Limits(), source, sent_by, 100_000)
         self.media = Media(MediaSettings(hosts=(OUTSIDE.host, OUTSIDE6.host, INSIDE.host)), source)
-        chain = self.hooks or build_chain(network, self.routes, AdmissionSettings(self.max_calls))
+        chain = self.hooks or build_chain(
+            network, self.routes, AdmissionSettings(self.max_calls, emergency=self.emergency)
+        )
         self.b2bua = B2bua(network, self.settings, chain, self.media, source)
         self.zone_of = {OUTSIDE: "public", OUTSIDE6: "public", INSIDE: "private"}
         self.streams: dict[Address, Callable[[bytes, Hop], None]] = {}
