@@ -33,7 +33,7 @@ def measure(what: str, options: list[str]) -> list[str]:
         config = Path(state) / "sbc.toml"
         config.write_text(CONFIG.format(state=state))
         command = f"{Path(sys.executable).parent}/twistd -n --pidfile= sbc --config {config}"
-        yardstick = [sys.executable, HERE / "yardstick.py", what, "--sut", command, *options]
+        yardstick: list[str | Path] = [sys.executable, HERE / "yardstick.py", what, "--sut", command, *options]
         with subprocess.Popen(yardstick, stdout=subprocess.PIPE, text=True) as running:
             assert running.stdout is not None
             lines = []

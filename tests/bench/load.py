@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 from tests.support.border import PLAIN
@@ -81,10 +82,8 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=20_000, help="calls in a row")
     parser.add_argument("--standing", type=int, default=1000, help="calls in progress at once")
     wanted = parser.parse_args()
-    for measure in (
-        lambda load: at_once(load, wanted.standing),
-        lambda load: in_a_row(load, wanted.calls, wanted.rate),
-    ):
+    measures = (partial(at_once, calls=wanted.standing), partial(in_a_row, calls=wanted.calls, rate=wanted.rate))
+    for measure in measures:
         with Lab() as lab:
             load = Load(lab)
             measure(load)

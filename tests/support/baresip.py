@@ -81,7 +81,7 @@ class Baresip:
         (self._directory / "accounts").write_text(account + "\n")
         (self._directory / "contacts").write_text("")
         with (self._directory / "log").open("wb") as log:
-            command = ["baresip", "-f", self._directory]
+            command: list[str | Path] = ["baresip", "-f", self._directory]
             self._process = namespace.popen(command, cwd=self._directory, stdout=log, stderr=subprocess.STDOUT)
         wait_until(lambda: namespace.is_bound(port, "udp"), f"baresip on port {port}")
         wait_until(lambda: namespace.is_bound(control, "tcp"), "baresip's control port")

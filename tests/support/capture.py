@@ -164,8 +164,10 @@ def _stream(key: tuple[tuple[str, int], tuple[str, int]], segments: list[tuple[i
     data = bytearray()
     marks: list[tuple[int, int]] = []
     reached = -(1 << 31)
-    ordered = sorted(((sequence - base + (1 << 31)) % (1 << 32) - (1 << 31), *rest) for sequence, *rest in segments)
-    for offset, index, _, part in ordered:
+    ordered = sorted(
+        ((sequence - base + (1 << 31)) % (1 << 32) - (1 << 31), index, part) for sequence, index, _, part in segments
+    )
+    for offset, index, part in ordered:
         if part and offset + len(part) > reached:
             data += part[max(reached - offset, 0) :]
             marks.append((len(data), index))

@@ -30,7 +30,7 @@ class Edge:
         self.directory = lab.edge.directory()
         self.config = self.directory / "sbc.toml"
         self.config.write_text(f'[service]\nstate_directory = "{self.directory}/state"\n{_service_first(config)}')
-        command = [_BIN / "twistd", "-n", "--pidfile=", "sbc", "--config", self.config]
+        command: list[str | Path] = [_BIN / "twistd", "-n", "--pidfile=", "sbc", "--config", self.config]
         with self._log_file().open("ab") as log:
             self.process = lab.edge.popen(command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT)
         self._wait_ready(ready)
@@ -53,8 +53,9 @@ class Edge:
 
     def sbc(self, *arguments: str) -> str:
         """Output of the `sbc` command about this service."""
-        command = [_BIN / "sbc", *arguments, "--state", self.directory / "state"]
-        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=_ROOT, timeout=20).stdout
+        command: list[str | Path] = [_BIN / "sbc", *arguments, "--state", self.directory / "state"]
+        finished = subprocess.run(command, check=True, capture_output=True, text=True, cwd=_ROOT, timeout=20)
+        return finished.stdout
 
     def calls(self) -> list[dict[str, Any]]:
         """The records of the calls, newest first."""

@@ -14,7 +14,7 @@ import itertools
 import os
 import re
 import signal
-import socket
+import socket as sockets
 import subprocess
 import tempfile
 import threading
@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
-from pyroute2 import NetNS, netns  # type: ignore[attr-defined]
+from pyroute2 import NetNS, netns
 
 T = TypeVar("T")
 
@@ -97,7 +97,9 @@ class Namespace:
         """Run a program here to its end; its output. Raises CalledProcessError."""
         command = ["ip", "netns", "exec", self.name, *map(str, argv)]
         options.setdefault("timeout", 30)
-        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **options).stdout
+        finished: subprocess.CompletedProcess[str]
+        finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **options)
+        return finished.stdout
 
     def call(self, function: Callable[[], T]) -> T:
         """What `function` returns when a thread that has entered this namespace calls it. Sockets made so stay here."""
@@ -118,20 +120,20 @@ class Namespace:
             raise failures[0]
         return results[0]
 
-    def socket(self, kind: int, address: tuple[str, int]) -> socket.socket:
+    def socket(self, kind: int, address: tuple[str, int]) -> sockets.socket:
         """A socket of this namespace bound to `address`; SOCK_DGRAM or SOCK_STREAM, IPv4 or IPv6 by the address."""
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        made = self.call(lambda: socket.socket(family, kind))
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        family = sockets.AF_INET6 if ":" in address[0] else sockets.AF_INET
+        made = self.call(lambda: sockets.socket(family, kind))
+        made.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
         made.bind(address)
         return made
 
-    def udp(self, address: tuple[str, int]) -> socket.socket:
-        return self.socket(socket.SOCK_DGRAM, address)
+    def udp(self, address: tuple[str, int]) -> sockets.socket:
+        return self.socket(sockets.SOCK_DGRAM, address)
 
-    def connect(self, source: str, target: tuple[str, int], timeout: float = 5.0) -> socket.socket:
+    def connect(self, source: str, target: tuple[str, int], timeout: float = 5.0) -> sockets.socket:
         """A TCP connection from `source` to `target`."""
-        made = self.socket(socket.SOCK_STREAM, (source, 0))
+        made = self.socket(sockets.SOCK_STREAM, (source, 0))
         made.settimeout(timeout)
         made.connect(target)
         return made
