@@ -57,6 +57,8 @@ class UdpSocket:
         self._receive: Receive = _nobody
         self._failed: Failed = _no_transaction
         self._hops: dict[Any, Hop] = {}
+        self._errors_wait = False
+        """A send was told of an error, so that no read will be."""
         self.lost = 0
         """Datagrams that our side of the network did not take."""
         enlarge_receive_buffer(bound, receive_buffer)
@@ -87,6 +89,7 @@ class UdpSocket:
         """With IP_RECVERR a socket tells of an earlier datagram's ICMP error by refusing the next one, to whomever:
         the second attempt shows whether this one was meant."""
         if error.errno not in CONGESTED:
+            self._errors_wait = True
             try:
                 self._socket.sendto(data, remote)
                 return
@@ -98,6 +101,10 @@ class UdpSocket:
 
     def take(self, most: int) -> int:
         """Receive up to `most` datagrams that wait; how many there were."""
+        if self._errors_wait:
+            self._take_errors()
+            if not self._open:
+                return 0
         recvfrom, hops, receive = self._socket.recvfrom, self._hops, self._receive
         for count in range(most):
             try:
@@ -149,6 +156,7 @@ class UdpSocket:
         The kernel hands back the datagram as the ICMP message quotes it. A request has our Via near its top, and the
         name of its transaction in it: nothing needs remembering, and who forges ICMP has to know the branch.
         """
+        self._errors_wait = False
         self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         for _ in range(ERRORS_AT_ONCE):
             try:

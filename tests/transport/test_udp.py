@@ -105,6 +105,19 @@ class UdpTests(TestCase):
 
     @runs
     async def test_a_dead_remote_costs_no_datagram_to_or_from_another(self) -> None:
+        await self.dead_and_alive()
+
+    @runs
+    async def test_nor_does_it_while_datagrams_come_fast(self) -> None:
+        self.patch(pace, "FAST", 0.0)
+        self.patch(pace, "SLOW", -1.0)
+        self.patch(pace, "WINDOW", 0.0)
+        ours = await self.dead_and_alive()
+        assert ours._pace.is_fast
+        ours.close()
+        assert not ours._pace.is_fast
+
+    async def dead_and_alive(self) -> UdpSocket:
         zone = zone_on("outside", "127.0.0.1", "UDP")
         ours = self.listening(zone)
         far = self.far_end()
@@ -116,6 +129,7 @@ class UdpTests(TestCase):
             far.sendto(b"x", zone.listeners[0].local)
         await until(lambda: len(self.inbox.packets) == 20 and len(self.inbox.failures) == 20)
         assert "z9hG4bKalive" not in [transaction for transaction, _ in self.inbox.failures]
+        return ours
 
     @runs
     async def test_a_response_that_comes_back_fails_no_transaction(self) -> None:
