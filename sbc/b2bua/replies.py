@@ -71,6 +71,8 @@ def pass_answer(context: Context, call: Call, event: object) -> None:
         context.deadlines.set(call.id, "longest", context.now + context.settings.longest_call)
     record = call.record
     record.answered, record.status = context.now, received.status
+    if record.a is not None:
+        record.a.status = received.status
     if record.b is not None:
         record.b.status = received.status
         record.b.user_agent = received.headers.get("Server") or received.headers.get("User-Agent") or ""
@@ -185,6 +187,8 @@ def _final(context: Context, call: Call, response: Response, ending: Ending) -> 
     call.a.told_the_end = True
     if call.record.answered is None:
         call.record.status = response.status
+        if call.record.a is not None:
+            call.record.a.status = response.status
     teardown.close(context, call, ending)
 
 

@@ -195,8 +195,8 @@ def _b_record(leg: Leg, target: Target) -> LegRecord:
         target.peer or "",
         f"{uri_host(remote.host)}:{remote.port}/{leg.hop.transport}",
         request.call_id,
-        request.headers.get("From") or "",
-        request.headers.get("To") or "",
+        request.from_.uri_text,
+        request.to.uri_text,
         request.uri,
     )
 
