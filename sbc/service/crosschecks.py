@@ -141,7 +141,9 @@ def _routes(document: models.Document, network: Network, routes: Mapping[int, st
                 _target_uri(network, routes.get(index), (*path, "to", place), target, findings)
             elif target not in document.peers and (target in document.zones or target not in findings.declared):
                 findings.fault((*path, "to", place), unknown_name("peer", target, document.peers))
-        asked = (route.from_, frozenset(route.number), frozenset(route.domain))
+        if route.emergency and not document.calls.emergency:
+            findings.warn((*path, "emergency"), "only urn:service:sos goes this way: calls.emergency names no number")
+        asked = (route.emergency, route.from_, frozenset(route.number), frozenset(route.domain))
         if asked in earlier:
             first = findings.place(("routes", earlier[asked]))
             findings.fault(path, f"never used: the route at {first} takes the same calls before it")

@@ -101,6 +101,7 @@ def _zone(name: str, written: models.Zone, findings: Findings, addresses: tuple[
         hidden=not is_public if written.hidden is None else written.hidden,
         open=is_public if written.open is None else written.open,
         latching=Latching(written.latching),
+        trusted=written.trusted,
         domains=frozenset(written.domains),
     )
 
@@ -209,6 +210,7 @@ def _peer(
         given.port,
         tuple(transport.upper() for transport in written.transports),
         Latching(written.latching),
+        trusted=written.trusted,
         sources=written.sources,
     )
 

@@ -90,6 +90,7 @@ class Calls(Table):
     no_answer: SomeSeconds = 180.0
     longest: Seconds = 43200.0
     target_timeout: SomeSeconds = 4.0
+    emergency: Annotated[tuple[Pattern, ...], *ONE_OR_MORE] = ()
     failover_statuses: Annotated[tuple[int, ...], *ONE_OR_MORE, AfterValidator(_failures)] = (408, 500, 502, 503, 504)
 
 
@@ -117,6 +118,7 @@ class Zone(Table):
     hidden: bool | None = None
     open: bool | None = None
     latching: Latch = "signalling"
+    trusted: bool = False
     domains: Annotated[tuple[Host, ...], *ONE_OR_MORE] = ()
 
 
@@ -125,6 +127,7 @@ class Peer(Table):
     address: EndpointText
     transports: Transports = ("udp",)
     latching: Latch = "signalling"
+    trusted: bool = True
     sources: Annotated[tuple[IpNetwork, ...], *ONE_OR_MORE] = ()
 
 
@@ -135,6 +138,7 @@ class Route(Table):
     to: Annotated[tuple[RouteTarget, ...], *ONE_OR_MORE] = ()
     zone: Name | None = None
     reject: Annotated[int, Field(ge=400, le=699)] | None = None
+    emergency: bool = False
 
     @model_validator(mode="after")
     def _one_outcome(self) -> Route:

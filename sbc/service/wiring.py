@@ -93,7 +93,8 @@ def session_settings(config: Config) -> Settings:
 
 
 def hooks(config: Config) -> Hooks:
-    return build_chain(config.network, routes(config), AdmissionSettings(max_calls=config.document.calls.max_calls))
+    calls = config.document.calls
+    return build_chain(config.network, routes(config), AdmissionSettings(calls.max_calls, emergency=calls.emergency))
 
 
 def routes(config: Config) -> tuple[RouteRule, ...]:
@@ -106,6 +107,7 @@ def routes(config: Config) -> tuple[RouteRule, ...]:
             to=route.to,
             reject=route.reject or 0,
             zone=config.route_zones.get(index, ""),
+            emergency=route.emergency,
         )
         for index, route in enumerate(config.document.routes)
     )

@@ -110,3 +110,14 @@ def test_a_route_that_no_call_reaches_is_a_fault() -> None:
     assert faults(BOTH + PBX + route + route) == [
         "t.toml:10: routes[2]: never used: the route at t.toml:7 takes the same calls before it"
     ]
+
+
+def test_a_route_for_emergency_calls_is_no_other_ones() -> None:
+    route = '[[routes]]\nto = "pbx"\n'
+    numbers = '[calls]\nemergency = "112"\n'
+    assert config(BOTH + PBX + numbers + route + route + "emergency = true\n").warnings == []
+
+
+def test_a_route_for_emergency_calls_without_numbers_is_worth_a_warning() -> None:
+    (warning,) = config(BOTH + PBX + '[[routes]]\nto = "pbx"\nemergency = true\n').warnings
+    assert "only urn:service:sos" in str(warning)

@@ -39,6 +39,16 @@ def test_what_a_zone_says_of_itself_counts() -> None:
     assert (zone.open, zone.hidden) == (False, True)
 
 
+def test_peers_are_trusted_and_others_are_not_unless_it_is_said() -> None:
+    pbx = '[peers.pbx]\nzone = "private"\naddress = "10.0.0.5"\n'
+    network = config(BOTH + pbx).network
+    assert [network.peers["pbx"].trusted, network.zones["public"].trusted] == [True, False]
+    network = config(
+        BOTH.replace("[zones.private]", "trusted = true\n[zones.private]") + pbx + "trusted = false\n"
+    ).network
+    assert [network.peers["pbx"].trusted, network.zones["public"].trusted] == [False, True]
+
+
 def test_each_address_gets_a_listener_for_each_transport() -> None:
     text = '[zones.public]\naddress = ["203.0.113.10", "[2001:db8::10]:5080"]\nport = 5070\ntransports = "tcp"\n'
     v4, v6 = Address("203.0.113.10", 5070), Address("2001:db8::10", 5080)

@@ -62,6 +62,7 @@ no_answer = 32
 longest = 33
 target_timeout = 34
 failover_statuses = 503
+emergency = "112"
 [media]
 ports = "40000-40999"
 silence = 41
@@ -106,7 +107,7 @@ def test_limits_reach_the_stack_the_chain_and_the_plane(monkeypatch: pytest.Monk
     parts = wiring.build(config(EVERY_NUMBER.replace("[records]", f'[records]\npath = "{tmp_path}/c"')), Clock())
     parts.store.close()
     assert told["SipStack"][-2:] == (70, 1200)
-    assert told["build_chain"][-1] == AdmissionSettings(max_calls=31)
+    assert told["build_chain"][-1] == AdmissionSettings(max_calls=31, emergency=("112",))
     assert told["UserspacePlane"][1:] == ((40000, 40999, "*"),)
 
 
@@ -122,9 +123,11 @@ def test_a_via_says_the_advertised_address() -> None:
 def test_routes_carry_their_place_in_the_file_as_their_name() -> None:
     text = '[[routes]]\nnumber = "0900*"\nreject = 403\n'
     text += '[[routes]]\nfrom = "public"\ndomain = "*.example"\nto = "sip:10.0.0.9"\n'
+    text += '[[routes]]\nemergency = true\nto = "pbx"\n'
     assert wiring.routes(config(text)) == (
         RouteRule("route at t.toml:9", numbers=("0900*",), reject=403),
         RouteRule("route at t.toml:12", "public", domains=("*.example",), to=("sip:10.0.0.9",), zone="private"),
+        RouteRule("route at t.toml:16", to=("pbx",), emergency=True),
     )
 
 
