@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sbc.rtp import (
@@ -59,7 +58,7 @@ class Passage:
         self._swallow: frozenset[int] = frozenset()
         self._shift = SequenceShift()
         self._digits: deque[tuple[str, int]] = deque(maxlen=MOST_WAITING_DIGITS)
-        self._packets: Iterator[EventPacket] | None = None  # of the digit that is being sent
+        self._packets: deque[EventPacket] = deque()  # of the digit that is being sent
         self._say_at = 0.0
         self._start = 0  # its RTP timestamp
         self._last = (0, 0)  # source and number of the last packet of ours
@@ -111,7 +110,7 @@ class Passage:
             self._tell(detector.packet(number, ssrc, timestamp, payload, now))
             if detector.deadline is not None:
                 self.side.relay.keep_time(self)
-        if number in self._swallow or self._packets is not None:
+        if number in self._swallow or self._packets:
             self._shift.taken_out(ssrc, sequence)
             return False
         if self.table is not None:
@@ -126,7 +125,7 @@ class Passage:
         """Send an event to the other side, after those that wait already."""
         if self.onward is None or len(self._digits) >= MOST_WAITING_DIGITS:
             return
-        if not self._digits and self._packets is None:
+        if not self._digits and not self._packets:
             self._say_at = max(now, self._say_at)
         self._digits.append((digit, duration))
         self.side.relay.keep_time(self)
@@ -146,26 +145,23 @@ class Passage:
 
     def _say_next(self, now: float) -> None:
         if self.onward is None:
-            self._packets = None
+            self._packets.clear()
             self._digits.clear()
             return
         number, rate = self.onward
-        if self._packets is None:
+        if not self._packets:
             try:
-                self._packets = event_packets(*self._digits.popleft(), rate)
+                self._packets.extend(event_packets(*self._digits.popleft(), rate))
             except ValueError:
                 return
             self._start = self._timestamp(now)
-        packet = next(self._packets, None)
-        if packet is None:
-            self._packets = None
-            self._say_at = now + DTMF_PAUSE
-            return
-        ssrc = self._last[0] if not packet.marker else self._shift.ssrc
+        packet = self._packets.popleft()
+        ssrc = self._shift.ssrc if packet.marker else self._last[0]
         sequence = self._shift.put_in() if ssrc == self._shift.ssrc else (self._last[1] + 1) & 0xFFFF
         self._last = (ssrc, sequence)
         self.side.other.send(packet.to_bytes(number, sequence, self._start, ssrc))
-        self._say_at = max(self._say_at, now - DTMF_INTERVAL) + DTMF_INTERVAL
+        pause = DTMF_INTERVAL if self._packets else DTMF_PAUSE
+        self._say_at = max(self._say_at, now - DTMF_INTERVAL) + pause
 
     def _timestamp(self, now: float) -> int:
         """What the relayed stream would say now. Without one there is a stream of our own."""

@@ -116,7 +116,11 @@ class Worker:
         self.relay.due = False
         wake_at = self.relay.look_for_silence()
         if self.relay.timed:
-            wake_at = min(wake_at, self.relay.tick())
+            try:
+                wake_at = min(wake_at, self.relay.tick())
+            except Exception as error:  # no digit may end the process either
+                self.relay.timed.clear()
+                self._complain(error)
         if self.relay.events:
             if now - self._flushed_at < EVENT_PAUSE:
                 wake_at = min(wake_at, self._flushed_at + EVENT_PAUSE)

@@ -135,6 +135,16 @@ class Phone:
         datagram, source = self.sock.recvfrom(65536)
         return datagram, Address(*source[:2])
 
+    def pending(self) -> list[bytes]:
+        """What has come already."""
+        datagrams = []
+        self.sock.setblocking(False)
+        while True:
+            try:
+                datagrams.append(self.sock.recv(65536))
+            except BlockingIOError:
+                return datagrams
+
     def hears_nothing(self, seconds: float = 0.15) -> bool:
         try:
             self.receive(seconds)
@@ -146,9 +156,16 @@ class Phone:
         self.sock.close()
 
 
-def rtp(sequence: int = 1, timestamp: int | None = None, ssrc: int = 0x5BC, payload: bytes = b"s" * 160) -> bytes:
+def rtp(
+    sequence: int = 1,
+    timestamp: int | None = None,
+    ssrc: int = 0x5BC,
+    payload: bytes = b"s" * 160,
+    number: int = 0,
+) -> bytes:
+    """`number`: payload number, and the marker as its highest bit."""
     stamp = sequence * 160 if timestamp is None else timestamp
-    return struct.pack("!BBHII", 0x80, 0, sequence & 0xFFFF, stamp & 0xFFFFFFFF, ssrc) + payload
+    return struct.pack("!BBHII", 0x80, number, sequence & 0xFFFF, stamp & 0xFFFFFFFF, ssrc) + payload
 
 
 def side(local: Address, remote: Address | None, **changes: Any) -> FlowSide:

@@ -150,7 +150,10 @@ def event_packets(digit: str, duration: int, rate: int) -> Iterator[EventPacket]
     if code < 0 or len(digit) != 1:
         raise ValueError(f"no digit: {digit!r}")
     whole = min(max(SHORTEST, min(duration, LONGEST)) * rate // 1000, 0xFFFF)
-    step = int(rate * INTERVAL)
+    return _packets(code, whole, int(rate * INTERVAL))
+
+
+def _packets(code: int, whole: int, step: int) -> Iterator[EventPacket]:
     yield EventPacket(True, code, False, min(step, whole))
     for now in range(2 * step, whole, step):
         yield EventPacket(False, code, False, now)
