@@ -87,7 +87,7 @@ def _uri(uri: Uri, host: str, port: int | None) -> str:
     return f"sip:{uri.user}@{where}{kind}" if uri.user else f"sip:{where}"
 
 
-def passed_contacts(response: Response, our_host: str) -> list[str]:
+def passed_contacts(response: Response, our_place: str) -> list[str]:
     """The Contacts of a 3xx as the caller's side can use them: the same users, at us."""
     passed = []
     for address in contacts(response):
@@ -95,5 +95,6 @@ def passed_contacts(response: Response, our_host: str) -> list[str]:
         if user:
             q = address.params.get("q")
             rest = f";q={q}" if q and q.replace(".", "", 1).isdigit() else ""
-            passed.append(f"<sip:{user}@{our_host}>{rest}")
+            is_number = address.uri.scheme == "tel" or address.uri.params.get("user") == "phone"
+            passed.append(f"<sip:{user}@{our_place}{';user=phone' if is_number else ''}>{rest}")
     return passed

@@ -7,8 +7,9 @@ from sbc.b2bua.answers import acknowledge, answer_invite, session_description
 from sbc.b2bua.call import Call, Ending, Leg
 from sbc.b2bua.capabilities import allow, passed
 from sbc.b2bua.commands import CallChanged, Respond
-from sbc.b2bua.context import Context, border, own_agent, uri_host
+from sbc.b2bua.context import Context, border, own_agent
 from sbc.b2bua.network import Redirection
+from sbc.b2bua.referred import our_place
 from sbc.b2bua.targets import let_all_go
 from sbc.media import MediaError
 from sbc.sip import Headers, Request, Response, make_response
@@ -155,7 +156,7 @@ def pass_refusal(context: Context, call: Call, event: object) -> None:
 
 def _pass_redirection(context: Context, call: Call, leg: Leg, received: Response, cause: str) -> None:
     """A 3xx that was not followed."""
-    contacts = redirect.passed_contacts(received, uri_host(call.a.listener.advertised.host))
+    contacts = redirect.passed_contacts(received, our_place(context, call.a))
     if leg.how.redirect is not Redirection.PASS or not contacts:
         # as they are its Contacts name elements of the other side, which the caller could not reach
         context.decided(call, "call", "redirect", "480 for the caller", f"the target redirected ({received.status})")

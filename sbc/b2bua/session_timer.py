@@ -85,8 +85,10 @@ def answered(context: Context, call: Call, leg: Leg, response: Response) -> None
     if mode is Mode.NEVER or (interval is None and mode is not Mode.ALWAYS):
         stop(context, call, leg)
         return
-    refresher = _refresher(response.headers) or "uac"
-    _start(context, call, leg, interval or context.settings.session_expires, interval is None or refresher == "uac")
+    if interval is None:
+        _start(context, call, leg, context.settings.session_expires, True)
+    else:
+        _start(context, call, leg, interval, (_refresher(response.headers) or "uac") == "uac")
 
 
 def raised(settings: Settings, leg: Leg, response: Response) -> bool:
