@@ -9,6 +9,7 @@ from sbc.b2bua import (
     answers,
     exchange,
     in_dialog,
+    joining,
     outside,
     reliable,
     replies,
@@ -16,9 +17,23 @@ from sbc.b2bua import (
     setup,
     targets,
     teardown,
+    transferred,
     whereabouts,
 )
-from sbc.b2bua.call import IGNORED, TRANSITIONS, Action, Call, Ending, Exchange, Input, Leg, Purpose, Sent
+from sbc.b2bua.call import (
+    IGNORED,
+    TRANSITIONS,
+    Action,
+    Call,
+    CallState,
+    Ending,
+    Exchange,
+    Input,
+    Leg,
+    Purpose,
+    Role,
+    Sent,
+)
 from sbc.b2bua.commands import Answer, ApplyFlow, Ask, BindPorts, Command, MessageSeen
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Hooks, Resolve
@@ -102,6 +117,8 @@ class B2bua:
             "1xx": lambda call, _: reliable.repeat(self._context, call),
             "own offer": lambda call, _: exchange.ask_again(self._context, call),
             "longest": lambda call, _: self._step(call, Input.ENDED_HERE, _LONGEST),
+            "transfer": lambda call, _: transferred.due(self._context, call),
+            "agree": lambda call, _: joining.agree(self._context, call),
             "drain": lambda call, _: self._step(call, Input.ENDED_HERE, _DRAIN),
             "last figures": lambda call, _: call.draining_flows.clear(),
             "strays": lambda call, _: teardown.drop_strays(call),
@@ -188,12 +205,17 @@ class B2bua:
             assert (call.state, event) in IGNORED
             return
         call.state, action = transition
-        _ACTIONS[action](self._context, call, detail)
+        actions = transferred.ACTIONS if call.role is Role.PLACED else _ACTIONS
+        actions[action](self._context, call, detail)
+        if call.transfer is not None and call.state is CallState.CLOSING:
+            transferred.ended(self._context, call)
 
     def _exchanged(self, call: Call, done: Exchange, response: Response) -> None:
         """An offer of our own got its final response."""
         if done.purpose == exchange.REFRESH and response.status >= 300:
             session_timer.not_refreshed(self._context, call, call.leg(done.target))
+        elif done.purpose == joining.PURPOSE:
+            joining.agreed(self._context, call, response)
 
     def _begin(self, now: float) -> Context:
         context = self._context
@@ -261,7 +283,7 @@ class B2bua:
 
     def _response(self, event: ResponseReceived) -> None:
         context = self._context
-        call = context.calls.get(event.label)
+        call = self._call_of(event)
         if call is None:
             return
         context.out.append(MessageSeen(call.id, event.packet))
@@ -271,12 +293,22 @@ class B2bua:
             self._responses[sent.purpose](self, call, event, sent)
             teardown.settle(context, call)
 
+    def _call_of(self, event: ResponseReceived | TransactionTimedOut | TransactionFailed) -> Call | None:
+        """The call that has the client transaction: the one that sent it, or the one that its leg has gone over to."""
+        calls = self._context.calls
+        call = calls.get(event.label)
+        if call is not None and call.partner and event.transaction not in call.clients:
+            partner = calls.get(call.partner)
+            if partner is not None and event.transaction in partner.clients:
+                return partner
+        return call
+
     def _invite_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
         attempt = call.attempts.get(sent.attempt)
         if attempt is not None:
             targets.invite_response(self._context, call, attempt, event.response)
             return
-        leg = call.b
+        leg = call.leg(sent.side)
         if leg is None or leg.dialog is None or not 200 <= event.response.status < 300:
             return
         if event.response.to.tag == leg.dialog.remote_tag and leg.transaction == event.transaction:
@@ -299,6 +331,9 @@ class B2bua:
     def _prack_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
         reliable.prack_answered(self._context, call, event.transaction, event.response)
 
+    def _notify_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
+        transferred.notified(self._context, call, event.transaction, event.response)
+
     def _bye_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
         if event.response.status >= 200:
             call.clients.pop(event.transaction, None)
@@ -310,12 +345,13 @@ class B2bua:
         Purpose.PRACK: _prack_response,
         Purpose.RELAY: _relay_response,
         Purpose.BYE: _bye_response,
+        Purpose.NOTIFY: _notify_response,
     }
 
     def _transaction_lost(self, event: TransactionTimedOut | TransactionFailed) -> None:
         """No answer, or no way to send. A server transaction's time-out (timer H) matters to nobody here."""
         context = self._context
-        call = context.calls.get(event.label)
+        call = self._call_of(event)
         sent = call.clients.pop(event.transaction, None) if call is not None else None
         if call is None or sent is None:
             return

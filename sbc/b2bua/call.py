@@ -453,7 +453,8 @@ class Transfer:
     """It wants to hear how it goes; after the last NOTIFY it does not."""
     wanted: str = ""
     """Id of the call that has the leg of who is wanted."""
-    wanted_side: str = ""
+    vacated: str = ""
+    """Our tag on the leg of that call which is to make room."""
     state: TransferState = TransferState.CALLING
     left: bool = False
     """The transferor has hung up; the other one waits."""

@@ -88,8 +88,11 @@ class Context:
     def forget(self, call: Call) -> None:
         """Nothing of the call is under way any more."""
         self.deadlines.clear_all(call.id)
-        for leg in (call.a, *call.b_legs):
-            self.dialogs.pop((leg.invite.call_id, leg.local_tag), None)
+        for leg in (call.a, call.b or call.a, *call.b_legs):
+            dialog = (leg.invite.call_id, leg.local_tag)
+            held = self.dialogs.get(dialog)
+            if held is not None and held[0] is call:  # else the leg has gone over to another call
+                del self.dialogs[dialog]
         for alias in call.aliases:
             del self.aliases[alias]
         del self.calls[call.id]

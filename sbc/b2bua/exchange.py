@@ -149,7 +149,7 @@ def _not_now(call: Call, leg: Leg, other: Leg | None, method: str) -> Reject | N
         if pending is not None and pending.origin != leg.side:
             return Reject("exchange", 491, "glare: another offer is under way")
         return Reject("exchange", 500, "an earlier exchange is under way", "Exchange Pending", RETRY_LATER)
-    if other is None or other.dialog is None:
+    if other is None or other.dialog is None or other.told_the_end:
         return Reject("exchange", 500, "the other leg has no dialog yet", "Not Yet Answered", RETRY_LATER)
     if other.unacked is not None:
         return Reject("exchange", 491, "the other side has not acknowledged the last exchange")
@@ -435,8 +435,10 @@ def _wait(context: Context, call: Call, exchange: Exchange, response: Response |
         call.exchange = None
         _refuse(context, call, exchange, response)
         return
-    units = context.tokens.number(190 if exchange.target == "b" else 200)
-    delay = (2.1 if exchange.target == "b" else 0.0) + units / 100
+    leg = call.leg(exchange.target)
+    owner = leg is not None and leg.placed
+    units = context.tokens.number(190 if owner else 200)
+    delay = (2.1 if owner else 0.0) + units / 100
     context.deadlines.set(call.id, "own offer", context.now + delay)
 
 

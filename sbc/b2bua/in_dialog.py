@@ -5,7 +5,18 @@ RFC 3261 section 12.2, RFC 6086 (INFO). What carries offers is `sbc.b2bua.exchan
 
 from __future__ import annotations
 
-from sbc.b2bua import answers, bodies, capabilities, crossing, exchange, reliable, replies, teardown, transfer
+from sbc.b2bua import (
+    answers,
+    bodies,
+    capabilities,
+    crossing,
+    exchange,
+    reliable,
+    replies,
+    teardown,
+    transfer,
+    transferred,
+)
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Purpose, Relay
 from sbc.b2bua.commands import Respond
 from sbc.b2bua.context import Context, answer, border, own_agent
@@ -55,6 +66,8 @@ def _end(context: Context, call: Call, leg: Leg, request: Request, transaction: 
     answer(context, call.id, request, transaction, 200)
     answers.forget_2xx(context, call, leg)
     leg.bye_owed = None
+    if transferred.leaves(context, call, leg):
+        return
     if call.state is not CallState.CALLING:
         leg.told_the_end = True
         context.step(call, Input.BYE, (request, leg))
@@ -83,8 +96,10 @@ def _refusal(call: Call, leg: Leg, request: Request) -> Reject | None:
 def _relay(context: Context, call: Call, leg: Leg, request: Request, transaction: TransactionId) -> None:
     """Build the same request on the other leg and send it."""
     other = call.b if leg is call.a else call.a
-    if other is None or other.dialog is None:
+    if other is None or other.dialog is None or other.told_the_end:
         answer(context, call.id, request, transaction, 500, "Not Yet Answered", exchange.RETRY_LATER)
+        return
+    if request.method == "REFER" and transferred.takes(context, call, leg, other, request, transaction):
         return
     target_border = border(leg, other)
     built = other.dialog.request(request.method, None)

@@ -148,14 +148,19 @@ def mapped(context: Context, call: Call, leg: Leg, other: Leg, uri: Uri, replace
             # both are elements of one network, that can and should talk without us
             return _uri(found.leg.dialog.remote_target.partition("?")[0], _with(found.leg, replaces.early_only))
         call = found.call
-    meant = found or _elsewhere(context, leg, uri, replaces)
-    if isinstance(meant, Reject):
-        return meant
-    alias = _alias(context, call, meant)
+    target = found or _elsewhere(context, leg, uri, replaces)
+    if isinstance(target, Reject):
+        return target
+    alias = _alias(context, call, target)
     if alias is None:
         return Reject(POLICY, 500, "too many transfers of one call", "Too Many Transfers")
     place = referred.named_at_us(context, leg, other, uri.replace(headers="", scheme="sip"))
     return _uri(place, Replaces(alias, alias, alias, replaces.early_only))
+
+
+def meant(context: Context, leg: Leg, uri: Uri, replaces: Replaces) -> Replaced | TakenOver | Reject:
+    """Whom the element of `leg` means by `uri` and `replaces`."""
+    return find(context, replaces) or _elsewhere(context, leg, uri, replaces)
 
 
 def _may_meet(one: Leg, other: Leg) -> bool:

@@ -11,7 +11,7 @@ from sbc.b2bua.call import Call, CallState, Ending, Leg, Purpose, Sent
 from sbc.b2bua.commands import CallEnded, RemoveFlow, SendAck, SendRequest, StreamRecord
 from sbc.b2bua.context import Context, answer, border, own_agent
 from sbc.b2bua.whereabouts import hop_to
-from sbc.media import StatsReport, StreamStats
+from sbc.media import MediaSession, StatsReport, StreamStats
 from sbc.sip import Dialog, Request, Response
 
 
@@ -76,13 +76,11 @@ def close(context: Context, call: Call, ending: Ending) -> None:
     for leg in (call.a, call.b):
         if leg is not None:
             session_timer.stop(context, call, leg)
-    _end_relays(context, call)
+    end_relays(context, call)
     call.targets.clear()
     _forget_answered(context, call)
     if call.media is not None:
-        call.record.streams = [
-            StreamRecord(facts.media, facts.codecs[0] if facts.codecs else "") for facts in call.media.describe()
-        ]
+        call.record.streams = stream_records(call.media)
         for flow_id in call.media.close(context.now):
             call.draining_flows.add(flow_id)
             context.out.append(RemoveFlow(flow_id))
@@ -99,7 +97,12 @@ def drop_strays(call: Call) -> None:
     call.clients = {branch: sent for branch, sent in call.clients.items() if sent.purpose is Purpose.BYE}
 
 
-def _end_relays(context: Context, call: Call) -> None:
+def stream_records(media: MediaSession) -> list[StreamRecord]:
+    """What the streams are now."""
+    return [StreamRecord(facts.media, facts.codecs[0] if facts.codecs else "") for facts in media.describe()]
+
+
+def end_relays(context: Context, call: Call) -> None:
     """15.1.2: "the UAS ... MUST still respond to any pending requests ... RECOMMENDED that a 487 be generated"."""
     for relay in call.relays.values():
         answer(context, call.id, relay.request, relay.transaction, 487)
@@ -136,7 +139,7 @@ def _figures(stats: StreamStats) -> dict[str, float | int | str]:
 
 def settle(context: Context, call: Call) -> None:
     """Say `CallEnded` when the figures are in, and forget the call when nothing of it is under way any more."""
-    if call.state is not CallState.CLOSING:
+    if call.state is not CallState.CLOSING or call.id not in context.calls:
         return
     if not call.ended and not call.draining_flows:
         call.ended = True

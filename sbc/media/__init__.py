@@ -1,5 +1,6 @@
 """Control of media without I/O: session descriptions in, rewritten descriptions and flows out."""
 
+from sbc.media.bridging import bridge
 from sbc.media.facts import (
     Dtmf,
     Exchange,
@@ -60,4 +61,5 @@ __all__ = [
     "StatsReport",
     "StreamFacts",
     "StreamStats",
+    "bridge",
 ]
