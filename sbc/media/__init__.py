@@ -1,6 +1,7 @@
 """Control of media without I/O: session descriptions in, rewritten descriptions and flows out."""
 
 from sbc.media.bridging import bridge
+from sbc.media.dtmf import dtmf_flow, treat_dtmf
 from sbc.media.facts import (
     Dtmf,
     Exchange,

@@ -35,12 +35,14 @@ def bridge(session: MediaSession, side: str, other: MediaSession, its: str, now:
     old = ports_of(
         (session.streams, session.proposed, session.before or (), other.streams, other.proposed, other.before or ())
     )
-    count = max(stays.agreed.lines, comes.agreed.lines)
+    count = max(len(session.streams), len(other.streams))
     streams = []
     for index in range(count):
         mine = session.streams[index] if index < len(session.streams) else _NO_STREAM
         theirs = other.streams[index] if index < len(other.streams) else _NO_STREAM
         streams.append(_joined(side, mine, theirs.a if its == "a" else theirs.b, theirs))
+    while len(streams) > max(stays.agreed.lines, comes.agreed.lines) and streams[-1].a is streams[-1].b:
+        streams.pop()  # a leg that stays behind had more m-lines
     session.streams = session.proposed = tuple(streams)
     session.before = None
     session.own = False

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sbc.media import bridging
 from sbc.media.adapting import Crossing, adapt, cut, direct, pad
 from sbc.media.facts import Dtmf, Exchange, MediaError, SideFacts, StreamFacts
 from sbc.media.flow import Flow, FlowId
@@ -180,7 +181,7 @@ class MediaSession:
         The ports on side a stay, since it may have been told of them; those of b go back, and our o= for b is a new
         one.
         """
-        kept = tuple(stream._replace(b=None) for stream in self.proposed or self.streams)
+        kept = tuple(_only_a(stream, self.streams, index) for index, stream in enumerate(self.proposed or self.streams))
         self._give_back(now, (self.streams, self.proposed, self.before or ()), (kept,))
         self.streams = self.proposed = kept
         self.before = None
@@ -285,6 +286,15 @@ class MediaSession:
         self._begin(proposed + self.streams[len(proposed) :], mux, lines, True, now)
         to_leg.state = after
         return self._render(side, description, readings, proposed)
+
+    def bridge(self, side: str, other: MediaSession, its: str, now: float) -> Exchange:
+        """`side` is replaced by side `its` of `other`, with its ports and all that was agreed with it; `other` is over,
+        and the two legs that are left behind have no media any more. Flows go on under this session's ids, where the
+        two speak the same already; else as of the exchange after which they do (`offer_of` either way).
+
+        Raises `MediaError` 491 while an offer of one of the two that meet is open (and nothing has happened then).
+        """
+        return bridging.bridge(self, side, other, its, now)
 
     # -- what there is -------------------------------------------------------------------------------------------------
 
@@ -529,6 +539,15 @@ def _named(
     rate = said[0].rate if said else 8000
     numbers = tuple([f[0] for f in said])
     return _tuple(Stream, (kind_of_media, kind, a, b, rate, numbers, reading.section.encodings, False))
+
+
+def _only_a(proposed: Stream, streams: tuple[Stream, ...], index: int) -> Stream:
+    """A stream that has lost its side b; of side a, what it was told last is known if its port is still the same."""
+    a = proposed.a
+    known = streams[index].a if index < len(streams) else None
+    if a is not None and known is not None and known.local == a.local:
+        a = known
+    return proposed._replace(a=a, b=None)
 
 
 def _revived(stream: Stream, told: Flow | None) -> Stream:

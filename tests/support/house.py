@@ -24,6 +24,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("mirror", "sbc/sip/wire.py"): "named tuples only, nothing to run",
     ("mirror", "sbc/media/flow.py"): "plain data and a protocol, nothing to run",
     ("mirror", "sbc/media/facts.py"): "plain data, nothing to run",
+    ("methods", "sbc/media/session.py:MediaSession"): "one for each thing that happens to the media of a call",
     ("mirror", "sbc/transport/settings.py"): "plain data, nothing to run",
     ("mirror", "sbc/b2bua/commands.py"): "plain data, nothing to run",
     ("mirror", "sbc/b2bua/hooks.py"): "plain data and a protocol, nothing to run",

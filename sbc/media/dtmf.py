@@ -1,0 +1,29 @@
+"""Telephone-events (RFC 4733) of a session: where they end here instead of crossing, and which flow takes ours."""
+
+from __future__ import annotations
+
+from sbc.media.facts import Dtmf, Exchange
+from sbc.media.flow import FlowId
+from sbc.media.flows import follow
+from sbc.media.session import MediaSession
+
+
+def treat_dtmf(session: MediaSession, side: str, treatment: Dtmf) -> Exchange:
+    """From now on this becomes of the events that `side` sends. Gives the flows to apply again.
+
+    With `Dtmf.END`, decided before `offer` or `answer`, what the side is told has telephone-events, whatever the other
+    one says; digits can be sent to it either way (`dtmf_flow`).
+    """
+    leg = session.a if side == "a" else session.b
+    leg.dtmf = treatment
+    return Exchange(b"", *follow(session))
+
+
+def dtmf_flow(session: MediaSession, side: str) -> FlowId | None:
+    """The flow by which `DataPlane.send_dtmf` reaches `side` now; None: it takes no events, or neither side has a
+    treatment."""
+    for flow in session.flows():
+        events = flow.events_a if side == "a" else flow.events_b
+        if "dtmf" in flow.treatments and events.sent is not None:
+            return flow.id
+    return None
