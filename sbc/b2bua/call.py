@@ -202,8 +202,6 @@ class FirstOffer:
     """It is in the A leg's INVITE; else the B leg makes it."""
     sent: bytes = b""
     """As the targets that are being tried got it."""
-    own: bool = False
-    """That was an offer of our own: the A leg has an answer, by a target that was lost."""
     answers: dict[tuple[str, str], Heard] = field(default_factory=dict)
     """By early dialog: our tag and the other side's."""
     speaker: tuple[str, str] = ("", "")
@@ -215,7 +213,7 @@ class FirstOffer:
     given: bool = False
     """It was given reliably: no response to the INVITE can change it any more."""
     retell: bool = False
-    """The session is another one now: the A leg is offered it once it has acknowledged its 2xx."""
+    """The session may be another one now: the A leg is offered it once it has acknowledged its 2xx."""
 
 
 class Purpose(IntEnum):

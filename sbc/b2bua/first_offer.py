@@ -39,7 +39,6 @@ def made_for(context: Context, call: Call, leg: Leg, alone: bool) -> bytes:
         return b""
     first.by_caller = True
     if first.given:  # the A leg has its answer: it is told of another one by an offer of our own
-        first.own = True
         first.sent = call.media.offer_of("a", context.now)
     else:
         first.sent = call.media.offer("a", body, context.now).sdp
@@ -88,16 +87,18 @@ def _answer(
     if speaker == first.speaker and known is not None and known.firm:
         return first.told
     _face(context, call, leg)
-    exchange = media.answer("b", said, context.now, final=final or firm or first.settled)
-    context.apply(call, exchange)
+    if first.given:  # the A leg has its answer; this one is to the offer that this element has, whatever came since
+        media.standing("b")
+        context.apply(call, media.answer("b", said, context.now))
+        first.retell = True
+    else:
+        exchange = media.answer("b", said, context.now, final=final or firm or first.settled)
+        context.apply(call, exchange)
+        first.told = exchange.sdp
     if known is not None or len(first.answers) < _MOST_ANSWERS:
         first.answers[speaker] = Heard(said, firm)
     first.settled = first.settled or firm
     first.speaker = speaker
-    if first.given:
-        first.retell = first.own or exchange.sdp != first.told
-    else:
-        first.told = exchange.sdp
     return first.told
 
 
@@ -134,13 +135,3 @@ def agreed_with(call: Call, leg: Leg) -> bool:
     if not first.settled or leg.dialog is None or first.speaker != (leg.local_tag, leg.dialog.remote_tag):
         return False
     return not reliable.answer_waits(call) and (first.given or not first.by_caller)
-
-
-def to_be_told(context: Context, call: Call) -> bytes:
-    """What the A leg, which has acknowledged its 2xx, has to be offered because it was given the answer of another
-    fork before; empty if nothing. Raises MediaError."""
-    first, media = call.first, call.media
-    if not first.retell or media is None:
-        return b""
-    first.retell = False
-    return media.offer_of("b", context.now) if first.own else media.standing("a")

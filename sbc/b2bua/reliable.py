@@ -135,14 +135,15 @@ def _transmit(context: Context, call: Call, state: Reliable, provisional: Provis
 
 def _give(call: Call, response: Response) -> None:
     """The answer goes to the A leg for good (section 5); a second one would mean nothing to it."""
-    first, body = call.first, session_description(response)
+    first = call.first
     if first.given:
         response.body = b""
         for name in ("Content-Type", "Content-Disposition", "MIME-Version"):
             response.headers.remove(name)
-    elif body:
-        first.retell = first.told != body
-        first.given, first.told = True, body
+    elif session_description(response):
+        first.given = True
+        if response.content_type == bodies.SDP:
+            response.body = first.told  # another one may have answered while this one waited for its turn
 
 
 def repeat(context: Context, call: Call) -> None:

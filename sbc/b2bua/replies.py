@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies, crossing, exchange, first_offer, redirect, reliable, session_timer, teardown
+from sbc.b2bua import bodies, crossing, first_offer, joining, redirect, reliable, session_timer, teardown
 from sbc.b2bua.answers import acknowledge, answer_invite, session_description
 from sbc.b2bua.call import Call, Ending, Leg
 from sbc.b2bua.capabilities import allow, passed
@@ -219,14 +219,6 @@ def give_up(context: Context, call: Call, event: object) -> None:
 
 def confirm(context: Context, call: Call, event: object) -> None:
     """The A leg's ACK has come: what had to wait for it may go."""
-    if not call.first.retell:
-        return
-    assert call.media is not None
-    try:
-        body = first_offer.to_be_told(context, call)
-    except MediaError as fault:
-        context.decided(call, "adapt_media", "media", "not offered", fault.reason)
-        return
-    if body and not exchange.offer_to(context, call, call.a, body, "another fork answered"):
-        context.decided(call, "call", "exchange", "not offered", "another exchange is under way")
-        context.apply(call, call.media.reject(context.now))
+    if call.first.retell:
+        call.first.retell = False
+        joining.agree(context, call)
