@@ -44,6 +44,9 @@ class Treatment(Enum):
     """Who the user wants to be called: as identity where none is asserted."""
     REDIRECTION = auto()
     """Where the call has been: hosts replaced by ours; what users withhold leaves the trust domain as anonymous."""
+    REFERRER = auto()
+    """Who transfers: hosts replaced by ours, without parameters, which name a signed body that the other Refer-To has
+    invalidated (RFC 3892 section 5)."""
     PRIVACY = auto()
     """As it is; out of the trust domain less what we have done."""
     REFERENCE = auto()
@@ -94,6 +97,7 @@ CROSSING: tuple[Rule, ...] = (
     Rule("Proxy-Authorization", Treatment.COPY, "RFC 3261 22: as Authorization"),
     Rule("Reason", Treatment.REASON, "RFC 3326: why a call ends; Q.850 causes for gateways"),
     Rule("Recv-Info", Treatment.COPY, "RFC 6086: which INFO packages are welcome"),
+    Rule("Referred-By", Treatment.REFERRER, "RFC 3892: who has transferred the caller"),
     Rule("Refer-Sub", Treatment.COPY, "RFC 4488: whether a REFER makes a subscription"),
     Rule("Remote-Party-ID", Treatment.IDENTITY, "draft-ietf-sip-privacy: older form of P-Asserted-Identity"),
     Rule("Reply-To", Treatment.UNHIDDEN, "RFC 3261 20.31: names a host"),
@@ -264,6 +268,13 @@ def _reason(value: str, border: Border) -> str:
     return ", ".join(kept)
 
 
+def _referrer(value: str, border: Border) -> str:
+    try:
+        return crossed_identity(parse_name_address(value), border)
+    except SipError:  # it is optional (RFC 3892 section 2.1)
+        return ""
+
+
 EMPTY = '""'
 _WARNING = re.compile(r'(\d{3})\s+[^\s"]+\s+("(?:[^"\\]|\\.)*")')
 
@@ -305,6 +316,7 @@ _TREATMENTS: dict[Treatment, Callable[[str, Border], str]] = {
     Treatment.IDENTITY: _identity,
     Treatment.PREFERRED: _preferred,
     Treatment.REDIRECTION: _redirection,
+    Treatment.REFERRER: _referrer,
     Treatment.PRIVACY: _privacy,
     Treatment.REFERENCE: _reference,
     Treatment.REASON: _reason,

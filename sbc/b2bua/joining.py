@@ -11,7 +11,7 @@ from sbc.b2bua import exchange, session_timer, teardown
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Purpose, Sent
 from sbc.b2bua.commands import CallChanged, RemoveFlow
 from sbc.b2bua.context import Context
-from sbc.media import MediaError, bridge
+from sbc.media import MediaError
 from sbc.sip import Response
 
 PURPOSE = "join"
@@ -35,7 +35,7 @@ def join(context: Context, call: Call, side: str, rest: Call, rest_side: str) ->
     assert call.media is not None
     assert rest.media is not None
     streams = teardown.stream_records(rest.media)
-    result = bridge(call.media, side, rest.media, rest_side, context.now)
+    result = call.media.bridge(side, rest.media, rest_side, context.now)
     for each in (call, rest):
         teardown.end_relays(context, each)
         each.refers.clear()

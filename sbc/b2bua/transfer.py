@@ -7,11 +7,10 @@ RFC 3515 and 7647 (REFER in a dialog), 3892 (Referred-By), 4488 (norefersub), 55
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 
-from sbc.b2bua import capabilities, crossing, referred, replacing
+from sbc.b2bua import capabilities, referred, replacing
 from sbc.b2bua.call import Call, Leg
-from sbc.b2bua.context import Context, border
+from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Reject
 from sbc.sip import REASONS, Request, SipError, Uri, parse_name_address
 
@@ -55,21 +54,10 @@ def refer(context: Context, call: Call, leg: Leg, other: Leg, request: Request, 
     headers.add("Refer-To", f"<{place}>")
     headers.add("Contact", other.contact)
     capabilities.passed(request, headers)
-    _add_referrer(request, built, leg, other)
     if len(call.refers) < _MOST_REFERS:
         call.refers[(other.side, built.cseq.number)] = request.cseq.number
     context.decided(call, "call", POLICY, "REFER passed on", f"to {place.partition('?')[0]}")
     return None
-
-
-def _add_referrer(request: Request, built: Request, leg: Leg, other: Leg) -> None:
-    """Referred-By without its parameters: they would name a signed body, which the other Refer-To has invalidated (RFC
-    3892 section 5)."""
-    values = request.headers.get_all("Referred-By")
-    if len(values) != 1:
-        return
-    with suppress(SipError):  # it is optional (RFC 3892 section 2.1)
-        built.headers.add("Referred-By", crossing.crossed_identity(parse_name_address(values[0]), border(leg, other)))
 
 
 # -- NOTIFY ------------------------------------------------------------------------------------------------------------

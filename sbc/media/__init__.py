@@ -1,6 +1,5 @@
 """Control of media without I/O: session descriptions in, rewritten descriptions and flows out."""
 
-from sbc.media.bridging import bridge
 from sbc.media.dtmf import dtmf_flow, treat_dtmf
 from sbc.media.facts import (
     Dtmf,
@@ -62,5 +61,6 @@ __all__ = [
     "StatsReport",
     "StreamFacts",
     "StreamStats",
-    "bridge",
+    "dtmf_flow",
+    "treat_dtmf",
 ]

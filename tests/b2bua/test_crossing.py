@@ -47,6 +47,7 @@ HARMLESS = {
     Treatment.UNHIDDEN: "<http://example.com/>",
     Treatment.IDENTITY: '"A" <sip:a@host.example>',
     Treatment.REDIRECTION: '"A" <sip:a@host.example>;reason=unknown',
+    Treatment.REFERRER: '"A" <sip:a@host.example>',
     Treatment.PRIVACY: "id; critical",
     Treatment.REFERENCE: "<cid:1@host.example>, <http://host.example/>",
     Treatment.REASON: 'Q.850;cause=16;text="ok"',

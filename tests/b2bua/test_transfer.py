@@ -82,7 +82,7 @@ def test_notifies_cross_with_the_id_of_the_refer_on_their_side(call: Ladder, ask
         {asked} <- INFO
         {asked} -> 200 INFO
         {asks} <- 200 INFO
-        {asks} -> REFER | Refer-To: <sip:1002@192.0.2.1>
+        {asks} -> REFER | Refer-To: <sip:1002@{"192.0.2.1" if asks == "caller" else "10.0.0.5"}>
         {asked} <- REFER | CSeq: $theirs REFER
         {asked} -> 202 REFER
         {asks} <- 202 REFER | CSeq: $ours REFER

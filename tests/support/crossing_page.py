@@ -18,6 +18,7 @@ WORDS = {
     Treatment.IDENTITY: "only from whom we trust; to others only if the user does not mind; hosts replaced",
     Treatment.PREFERRED: "as P-Asserted-Identity, where there is none",
     Treatment.REDIRECTION: "hosts replaced by ours; anonymous to whom we do not trust, if the user wishes it",
+    Treatment.REFERRER: "without parameters; hosts replaced by ours",
     Treatment.PRIVACY: "as it is; to whom we do not trust less what we have done",
     Treatment.REFERENCE: "`cid:` with our host; other URIs only out of zones that are not hidden",
     Treatment.REASON: "protocol and cause; the text only where it names no host",

@@ -68,7 +68,9 @@ HUNG_UP = """
 _LINE = re.compile(r"(\w+) (->|<-) (.*)")
 _CONTINUED = re.compile(r"\n\s*\| ")
 _TIME = re.compile(r"([\d.]+) s")
-_METHODS = frozenset("INVITE ACK BYE CANCEL OPTIONS INFO UPDATE MESSAGE PRACK REGISTER REFER NOTIFY NONSENSE".split())
+_METHODS = frozenset(
+    ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "MESSAGE", "PRACK", "REGISTER", "NONSENSE")
+) | {"REFER", "NOTIFY"}
 
 
 @dataclass
