@@ -18,7 +18,8 @@ from tests.support.world import CALLER, INSIDE, OUTSIDE, PBX, Edge, Events, Weat
 
 _SDP = (
     "v=0\r\no=uac 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0 8 101\r\n"
-    "a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=sendrecv\r\n"
+    "a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\n"
+    "a=fmtp:101 0-16\r\na=sendrecv\r\n"
 )
 
 
@@ -27,7 +28,8 @@ def request(method: str, uri: str, number: int, to_tag: str, cseq: int, body: st
     tag = f";tag={to_tag}" if to_tag else ""
     text = (
         f"{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};branch=z9hG4bK-{number}-{method}\r\n"
-        f"From: sipp <sip:sipp@{host}:{port}>;tag=123SIPpTag00{number}\r\nTo: service <sip:1001@{OUTSIDE.host}:5060>{tag}\r\n"
+        f"From: sipp <sip:sipp@{host}:{port}>;tag=123SIPpTag00{number}\r\n"
+        f"To: service <sip:1001@{OUTSIDE.host}:5060>{tag}\r\n"
         f"Call-ID: {number}-123@{host}\r\nCSeq: {cseq} {method}\r\nContact: <sip:sipp@{host}:{port}>\r\n"
         "Max-Forwards: 70\r\n"
     )
