@@ -1,75 +1,17 @@
-"""The packet path without the process around it: real sockets on loopback, and a clock that the test moves.
-
-What every plane must do is in tests/conformance/test_dataplane.py; here is how the relay does it.
-"""
+"""Flows and their sockets. What every plane must do is in tests/conformance/test_dataplane.py; here is how."""
 
 from __future__ import annotations
 
 import gc
-import select
-import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from sbc.dataplane.ports import Pair, Ports
-from sbc.dataplane.relay import IDLE_LIMIT, Relay
+from sbc.dataplane.relay import IDLE_LIMIT
 from sbc.dataplane.side import SETTLED, CommandError
-from sbc.sip import Address
-from tests.support.planes import Phone, rtp
-
-LOW, HIGH = 27550, 27589
-PORT = Address("127.0.0.1", LOW)
-
-
-class Bench:
-    """A relay, its epoll, and phones that talk to it."""
-
-    def __init__(self) -> None:
-        self.epoll = select.epoll()
-        self.ports = Ports([("127.0.0.1", LOW, HIGH)])
-        self.relay = Relay(self.ports, self.epoll)
-        self.alice, self.bob = Phone(), Phone()
-        self.names: set[str] = set()
-
-    def close(self) -> None:
-        for name in self.names:
-            self.relay.remove(name)
-        self.alice.close()
-        self.bob.close()
-        self.ports.close()
-        self.epoll.close()
-
-    def run(self, seconds: float = 0.0) -> int:
-        """Hear whatever has come, `seconds` later; how many sockets were readable."""
-        self.relay.now += seconds
-        count = 0
-        while ready := self.epoll.poll(0):  # over loopback what was sent has arrived
-            for descriptor, _ in ready:
-                self.relay.hears[descriptor](self.relay.now)
-                count += 1
-        return count
-
-    def apply(self, name: str = "c/0", silence: float = 0.0, **changes: Any) -> None:
-        """A call between alice, whom LOW serves, and bob, whom LOW + 2 does."""
-        a = [["127.0.0.1", LOW], list(self.alice.address), None, False, None, "signalling", 1, ""]
-        b = [["127.0.0.1", LOW + 2], list(self.bob.address), None, False, None, "signalling", 1, ""]
-        self.names.add(name)
-        sides = [changes.get("a", a), changes.get("b", b), None, None]
-        self.relay.apply(name, True, 8000, silence, sides)
-
-    def say(self, count: int = 1, first: int = 1) -> None:
-        """Alice talks."""
-        for sequence in range(first, first + count):
-            self.alice.send(PORT, rtp(sequence))
-            self.run()
-
-    def events(self, kind: str) -> list[Any]:
-        return [event for event in self.relay.events if event[0] == kind]
-
-    def pair(self, port: int = LOW) -> Pair:
-        return self.ports.bound["127.0.0.1", port]
+from tests.support.planes import rtp
+from tests.support.relays import LOW, PORT, Bench
 
 
 @pytest.fixture
@@ -77,33 +19,6 @@ def bench() -> Iterator[Bench]:
     made = Bench()
     yield made
     made.close()
-
-
-def test_the_first_packet_latches_and_is_passed_on(bench: Bench) -> None:
-    bench.apply()
-    bench.say()
-    assert bench.bob.receive()[0] == rtp(1)
-    assert bench.events("l") == [["l", "c/0", "a", tuple(bench.alice.address)]]
-
-
-def test_a_side_that_has_settled_has_a_connected_socket_and_one_that_has_not_has_none(bench: Bench) -> None:
-    bench.apply()
-    known = set(bench.relay.hears)
-    bench.say(SETTLED - 2)
-    assert set(bench.relay.hears) == known
-    bench.say(4, SETTLED)
-    assert len(set(bench.relay.hears) - known) == 2  # one towards each of them
-    bench.say(3, SETTLED + 10)
-    for _ in range(SETTLED - 2 + 4 + 3):
-        bench.bob.receive()
-
-
-def test_to_repeat_an_apply_changes_nothing(bench: Bench) -> None:
-    bench.apply()
-    bench.say(2 * SETTLED)
-    known = dict(bench.relay.hears)
-    bench.apply()
-    assert bench.relay.hears == known
 
 
 def test_a_removed_flow_gives_its_connected_sockets_back_and_its_ports_go_on_dropping(bench: Bench) -> None:
@@ -217,23 +132,3 @@ def test_a_flow_on_hold_or_removed_is_not_watched(bench: Bench) -> None:
     bench.run(20.0)
     bench.relay.look_for_silence()
     assert bench.events("q") == []
-
-
-def test_a_packet_to_nowhere_is_counted_and_goes_nowhere(bench: Bench) -> None:
-    nowhere = [["127.0.0.1", LOW + 2], None, None, False, None, "signalling", 1, ""]
-    bench.apply(b=nowhere)
-    bench.say(3)
-    bench.relay.remove("c/0")
-    assert bench.events("s")[0][2][0] == 3
-
-
-def test_rtcp_of_strangers_is_told_as_theirs(bench: Bench) -> None:
-    bench.apply()
-    bench.say()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-        stranger.bind(("127.0.0.2", 0))
-        stranger.sendto(b"\x80\xc9\x00\x01" + bytes(4), ("127.0.0.1", LOW + 1))
-        bench.run()
-    (mismatch,) = bench.events("m")
-    assert mismatch[1:3] == ["c/0", "a"]
-    assert mismatch[3][0] == "127.0.0.2"
