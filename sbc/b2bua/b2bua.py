@@ -15,6 +15,7 @@ from sbc.b2bua import (
     replies,
     session_timer,
     setup,
+    taking_over,
     targets,
     teardown,
     transferred,
@@ -76,6 +77,9 @@ _ACTIONS: dict[Action, Callable[[Context, Call, object], None]] = {
     Action.END_BY_SBC: teardown.end_by_sbc,
 }
 
+_ACTIONS_OF = {Role.PLACED: transferred.ACTIONS, Role.TAKING: {**_ACTIONS, **taking_over.ACTIONS}}
+"""Of calls whose A leg is nobody's, or whose B leg is another one's."""
+
 _PEER_REFRESH = 300.0
 """Seconds after which the addresses of peers that are configured by name are looked up again."""
 _PEER_RETRY = 15.0
@@ -118,6 +122,7 @@ class B2bua:
             "own offer": lambda call, _: exchange.ask_again(self._context, call),
             "longest": lambda call, _: self._step(call, Input.ENDED_HERE, _LONGEST),
             "transfer": lambda call, _: transferred.due(self._context, call),
+            "take": lambda call, _: taking_over.go_on(self._context, call),
             "agree": lambda call, _: joining.agree(self._context, call),
             "drain": lambda call, _: self._step(call, Input.ENDED_HERE, _DRAIN),
             "last figures": lambda call, _: call.draining_flows.clear(),
@@ -205,7 +210,7 @@ class B2bua:
             assert (call.state, event) in IGNORED
             return
         call.state, action = transition
-        actions = transferred.ACTIONS if call.role is Role.PLACED else _ACTIONS
+        actions = _ACTIONS_OF[call.role] if call.role else _ACTIONS
         actions[action](self._context, call, detail)
         if call.transfer is not None and call.state is CallState.CLOSING:
             transferred.ended(self._context, call)
@@ -214,6 +219,8 @@ class B2bua:
         """An offer of our own got its final response."""
         if done.purpose == exchange.REFRESH and response.status >= 300:
             session_timer.not_refreshed(self._context, call, call.leg(done.target))
+        elif done.purpose == taking_over.PURPOSE:
+            taking_over.offered(self._context, call, done, response)
         elif done.purpose == joining.PURPOSE:
             joining.agreed(self._context, call, response)
 

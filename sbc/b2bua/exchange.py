@@ -324,6 +324,7 @@ def _succeed(context: Context, call: Call, exchange: Exchange, response: Respons
         else:
             target.ack_owed = response
     if exchange.request is None:
+        exchange.answer = body
         context.exchanged(call, exchange, response)
     else:
         _give_success(context, call, exchange, exchange.request, response, body)

@@ -17,7 +17,7 @@ from sbc.b2bua import (
     transfer,
     transferred,
 )
-from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Purpose, Relay
+from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Purpose, Relay, Role
 from sbc.b2bua.commands import Respond
 from sbc.b2bua.context import Context, answer, border, own_agent
 from sbc.b2bua.hooks import Reject
@@ -73,6 +73,9 @@ def _end(context: Context, call: Call, leg: Leg, request: Request, transaction: 
         context.step(call, Input.BYE, (request, leg))
     elif leg is call.a:
         context.step(call, Input.BYE, request)
+    elif call.role is Role.TAKING:
+        leg.told_the_end = True
+        context.step(call, Input.ENDED_HERE, Ending("callee", "BYE", 480))
     # 15: the callee's UA "MUST NOT send a BYE on an early dialog"; the final response of its INVITE will come
 
 

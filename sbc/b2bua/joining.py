@@ -12,7 +12,7 @@ from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Purpose, Sent
 from sbc.b2bua.commands import CallChanged, RemoveFlow
 from sbc.b2bua.context import Context
 from sbc.media import MediaError
-from sbc.sip import Response
+from sbc.sip import Request, Response
 
 PURPOSE = "join"
 """Of the offers that make the two known to each other."""
@@ -105,6 +105,13 @@ def _put(context: Context, call: Call, side: str, leg: Leg, clocks: dict[str, fl
         context.dialogs[key] = (call, leg)
     for name, when in clocks.items():
         context.deadlines.set(call.id, f"{name} {side}", when)
+
+
+def stand_in(side: str, of: Leg, local_tag: str, invite: Request) -> Leg:
+    """A leg with nobody behind it, in the place that `of` is to take."""
+    leg = Leg(side, of.zone, of.peer, of.listener, of.hop, of.contact, local_tag, "", invite)
+    leg.names, leg.told_the_end = of.names, True  # nobody is to be told anything on it
+    return leg
 
 
 def part(context: Context, call: Call, leg: Leg, reason: str) -> None:

@@ -14,6 +14,7 @@ from sbc.b2bua import referred
 from sbc.b2bua.call import Call, CallState, Leg, Replaced, TakenOver
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Reject, Target
+from sbc.b2bua.network import Refer
 from sbc.b2bua.whereabouts import behind_nat
 from sbc.sip import Headers, RemoteProtocolError, Request, SipError, Uri, parse_uri, unescape
 
@@ -58,8 +59,9 @@ def parse_replaces(text: str) -> Replaces:
 # -- an INVITE with Replaces -------------------------------------------------------------------------------------------
 
 
-def target_of(context: Context, request: Request) -> TakenOver | Reject | None:
-    """Where an INVITE with Replaces goes, and its Replaces there; None for one without."""
+def target_of(context: Context, request: Request) -> TakenOver | Replaced | Reject | None:
+    """Where an INVITE with Replaces goes, and its Replaces there; the leg to take over where its element knows none;
+    None for an INVITE without."""
     values = request.headers.get_all("Replaces")
     if not values:
         return None
@@ -84,6 +86,8 @@ def target_of(context: Context, request: Request) -> TakenOver | Reject | None:
     if replaces.early_only and dialog.confirmed:
         # section 3: "if the ... early-only flag is present ... and the dialog is confirmed ... 486"
         return Reject(POLICY, 486, "the call that it wants while it rings has been answered")
+    if not understood_by(leg):
+        return found
     target = _next_to(leg, dialog.remote_target)
     return TakenOver(target, str(_with(leg, replaces.early_only)))
 
@@ -116,6 +120,12 @@ def _with(leg: Leg, early_only: bool) -> Replaces:
     return Replaces(leg.dialog.call_id, leg.dialog.remote_tag or "0", leg.local_tag, early_only)
 
 
+def understood_by(leg: Leg) -> bool:
+    """Whether the element of `leg` is given an INVITE with Replaces."""
+    how = leg.how.refer
+    return how is Refer.PASS or (how is Refer.AUTO and "replaces" in leg.supports)
+
+
 def add_replaces(call: Call, headers: Headers) -> None:
     """Say in the INVITE for a target whose call it takes over."""
     if call.replaces:
@@ -144,7 +154,7 @@ def mapped(context: Context, call: Call, leg: Leg, other: Leg, uri: Uri, replace
     if isinstance(found, Replaced):
         if found.leg.dialog is None or found.call.state is CallState.CLOSING:
             return Reject(POLICY, 404, "the call that its Replaces names is over")
-        if _may_meet(found.leg, other):
+        if _may_meet(found.leg, other) and understood_by(found.leg):
             # both are elements of one network, that can and should talk without us
             return _uri(found.leg.dialog.remote_target.partition("?")[0], _with(found.leg, replaces.early_only))
         call = found.call

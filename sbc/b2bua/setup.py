@@ -5,8 +5,8 @@ RFC 3261 sections 8.2, 12.1 and 13.3: we are the UAS of the A leg.
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies, replacing, session_timer
-from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, TakenOver
+from sbc.b2bua import bodies, replacing, session_timer, taking_over
+from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Replaced, TakenOver
 from sbc.b2bua.capabilities import can_be_called, note, required, unsupported_extensions
 from sbc.b2bua.commands import Abandon, CallOpened, CallRecord, LegRecord, MessageSeen, Respond
 from sbc.b2bua.context import Context, contact, leaving, uri_host
@@ -44,6 +44,9 @@ def open_call(context: Context, request: Request, transaction: TransactionId, pa
     if context.draining:
         context.deadlines.set(call.id, "drain", context.drain_ends)
     taken_over = replacing.target_of(context, request)
+    if isinstance(taken_over, Replaced):
+        taking_over.begin(context, call, taken_over)
+        return call
     if isinstance(taken_over, TakenOver):
         call.replaces = taken_over.replaces
         route: RouteVerdict = Targets(

@@ -162,8 +162,7 @@ def _place(
 def _placed_call(context: Context, call: Call, transferor: Leg, transferee: Leg, request: Request, uri: Uri) -> Call:
     of = transferee
     invite = _invitation(context, call, transferor, transferee, request, uri)
-    leg = Leg("a", of.zone, of.peer, of.listener, of.hop, of.contact, context.tokens.tag(), "", invite)
-    leg.names, leg.told_the_end = of.names, True  # nobody is to be told anything on it
+    leg = joining.stand_in("a", of, context.tokens.tag(), invite)
     record = CallRecord(context.tokens.user(), context.now)
     remote = of.hop.remote
     record.a = LegRecord(

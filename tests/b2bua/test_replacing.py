@@ -143,8 +143,8 @@ def test_the_element_ends_the_replaced_call_itself(three: Ladder) -> None:
 def test_a_call_that_rings_is_taken_over_from_the_side_of_its_caller(three: Ladder) -> None:
     """RFC 3891 section 7.1: the dialog is early, and the caller is its UAC."""
     three.play(
-        """
-        caller -> INVITE sdp
+        f"""
+        caller -> INVITE sdp | {ABLE}
         caller <- 100
         callee <- INVITE sdp
         callee -> 180
@@ -235,7 +235,12 @@ def test_so_are_two_of_a_hidden_zone(three: Ladder) -> None:
 
 
 def test_an_element_behind_a_nat_is_joined_through_us(three: Ladder) -> None:
-    three.play(CALL, CONSULTATION.replace(f"200 sdp | {ABLE}", "200 sdp | Contact: <sip:dave@192.168.1.2:5060>"))
+    three.play(
+        CALL,
+        CONSULTATION.replace(
+            f"200 sdp | {ABLE}", "200 sdp | Supported: replaces | Contact: <sip:dave@192.168.1.2:5060>"
+        ),
+    )
     place, replaces = referred(three, "callee", "caller", f"sip:2002@10.0.0.1?Replaces={held_by(three, 'second')}")
     assert place == "sip:2002@192.0.2.1"
     assert replaces.call_id == replaces.to_tag == replaces.from_tag
