@@ -38,3 +38,13 @@ def test_settings_that_the_guide_names_exist() -> None:
     )
     assert named
     assert [key for _, key in named if not re.search(rf"(?m)^#?{key} = ", reference)] == []
+
+
+def test_each_row_about_interworking_names_a_test_that_exists() -> None:
+    page = (ROOT / "docs/interworking.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| A side")]
+    assert len(rows) > 40
+    for row in rows:
+        (file, name), *_ = re.findall(r"`(test_\w+)::(test_\w+)`", row) or [("", row)]
+        sources = [path.read_text("utf-8") for path in (ROOT / "tests").rglob(f"{file}.py")]
+        assert any(f"def {name}(" in source for source in sources), row

@@ -34,8 +34,11 @@ class RouteRule:
     """Patterns of the Request-URI's user part: with * and ?, or a regular expression between slashes."""
     domains: tuple[str, ...] = ()
     """Patterns of the Request-URI's host."""
-    to: tuple[str, ...] = ()
-    """Tried in order: names of peers, or SIP URIs ("sip:10.0.0.9:5070") that are reached in the zone `zone`."""
+    to: tuple[str | tuple[str, ...], ...] = ()
+    """Tried in order: names of peers, or SIP URIs ("sip:10.0.0.9:5070") that are reached in the zone `zone`. Those of a
+    tuple are tried together."""
+    ring: float = 0.0
+    """Seconds that each of them may ring; 0: as long as the caller waits."""
     reject: int = 0
     """Refuse the call with this status instead."""
     zone: str = ""
@@ -81,8 +84,7 @@ class Routing:
                 continue
             if rule.reject:
                 return Reject(_POLICY, rule.reject, f"{rule.name} refuses {_what(uri)}")
-            targets = tuple(self._target(to, rule.zone, uri) for to in rule.to)
-            return Targets(_POLICY, targets, f"{rule.name} matches {_what(uri)} from {_who(call)}")
+            return Targets(_POLICY, self._targets(rule, uri), f"{rule.name} matches {_what(uri)} from {_who(call)}")
         return self._without_rule(call, uri)
 
     def _without_rule(self, call: CallView, uri: Uri) -> RouteVerdict:
@@ -114,6 +116,14 @@ class Routing:
         transport = uri.params.get("transport")
         transports = (transport.upper(),) if transport else ("UDP", "TCP")
         return Target(zones[0], _request_uri(uri, uri.host, uri.port), uri.host, uri.port, transports, None)
+
+    def _targets(self, rule: RouteRule, uri: Uri) -> tuple[Target, ...]:
+        targets = []
+        for group in rule.to:
+            for place, to in enumerate((group,) if isinstance(group, str) else group):
+                target = self._target(to, rule.zone, uri)
+                targets.append(target._replace(together=place > 0, ring=rule.ring))
+        return tuple(targets)
 
     def _target(self, to: str, zone: str, uri: Uri) -> Target:
         peer = self._network.peers.get(to)

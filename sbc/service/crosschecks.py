@@ -21,6 +21,7 @@ def check(document: models.Document, network: Network, route_zones: Mapping[int,
     _listeners(network, findings)
     _media_ports(document, network, findings)
     _names(document, findings)
+    _session_timers(document, findings)
     _peers(network, findings)
     _sources(network, findings)
     _routes(document, network, route_zones, findings)
@@ -129,6 +130,31 @@ def _target_uri(
         findings.fault(path, f"zone {zone} does not speak {transport}")
 
 
+def _together(
+    route: models.Route, network: Network, zone: str, path: tuple[str | int, ...], findings: Findings
+) -> None:
+    """Targets that are tried together share the ports of their side."""
+    for place, group in enumerate(route.to):
+        if isinstance(group, str):
+            continue
+        zones = {
+            zone if ":" in each else network.peers[each].zone for each in group if ":" in each or each in network.peers
+        }
+        if len(zones - {""}) > 1:
+            names = " and ".join(sorted(zones))
+            findings.warn((*path, "to", place), f"not all of them are tried together: they are in zones {names}")
+
+
+def _session_timers(document: models.Document, findings: Findings) -> None:
+    calls = document.calls
+    if calls.session_expires < calls.min_session_expires:
+        findings.fault(
+            ("calls", "session_expires"), f"is less than calls.min_session_expires ({calls.min_session_expires})"
+        )
+    if calls.min_session_expires < 90:
+        findings.warn(("calls", "min_session_expires"), "RFC 4028 section 5 allows no less than 90 seconds")
+
+
 def _routes(document: models.Document, network: Network, routes: Mapping[int, str], findings: Findings) -> None:
     names = [*document.zones, *document.peers]
     earlier: dict[tuple[object, ...], int] = {}
@@ -136,11 +162,12 @@ def _routes(document: models.Document, network: Network, routes: Mapping[int, st
         path = ("routes", index)
         if route.from_ is not None and route.from_ not in findings.declared:
             findings.fault((*path, "from"), unknown_name("zone or peer", route.from_, names))
-        for place, target in enumerate(route.to):
+        for place, target in route.targets():
             if ":" in target:
-                _target_uri(network, routes.get(index), (*path, "to", place), target, findings)
+                _target_uri(network, routes.get(index), (*path, "to", *place), target, findings)
             elif target not in document.peers and (target in document.zones or target not in findings.declared):
-                findings.fault((*path, "to", place), unknown_name("peer", target, document.peers))
+                findings.fault((*path, "to", *place), unknown_name("peer", target, document.peers))
+        _together(route, network, routes.get(index, ""), path, findings)
         if route.emergency and not document.calls.emergency:
             findings.warn((*path, "emergency"), "only urn:service:sos goes this way: calls.emergency names no number")
         asked = (route.emergency, route.from_, frozenset(route.number), frozenset(route.domain))

@@ -120,6 +120,8 @@ def _written(location: KeyPath, raw: Any) -> KeyPath:
             raw = raw.get(part)
         elif isinstance(raw, list) and isinstance(part, int) and part < len(raw):
             raw = raw[part]
+        elif isinstance(raw, list) and isinstance(part, str):
+            continue  # which of the kinds that may stand here it was taken for
         else:
             break
         path = (*path, part)

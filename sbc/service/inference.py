@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 
-from sbc.b2bua import Listener, Network, Peer, Zone
+from sbc.b2bua import Interworking, Listener, Mode, Network, Peer, Redirection, Refer, Zone
 from sbc.media import Latching, MediaAddress
 from sbc.service import models
 from sbc.service.faults import meant, unknown_name
@@ -22,7 +22,7 @@ def route_zones(document: models.Document, network: Network, findings: Findings,
     """For each route whose targets are URIs, by its index: the zone that these are in."""
     found: dict[int, str] = {}
     for index, route in enumerate(document.routes):
-        uris = [target_endpoint(target)[0] for target in route.to if ":" in target]
+        uris = [target_endpoint(target)[0] for _, target in route.targets() if ":" in target]
         path = ("routes", index)
         at = (*path, "zone")
         if not uris:
@@ -102,6 +102,7 @@ def _zone(name: str, written: models.Zone, findings: Findings, addresses: tuple[
         open=is_public if written.open is None else written.open,
         latching=Latching(written.latching),
         trusted=written.trusted,
+        how=_interworking(written),
         domains=frozenset(written.domains),
     )
 
@@ -182,6 +183,15 @@ def _advertised(
     return found
 
 
+def _interworking(written: models.Zone | models.Peer) -> Interworking:
+    return Interworking(
+        reliable=Mode(written.reliable),
+        session_timer=Mode(written.session_timer),
+        redirect=Redirection(written.redirect),
+        refer=Refer(written.refer),
+    )
+
+
 # -- peers ------------------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +222,7 @@ def _peer(
         Latching(written.latching),
         trusted=written.trusted,
         sources=written.sources,
+        how=_interworking(written),
     )
 
 

@@ -5,6 +5,7 @@ A field whose default is None is found out where it is left out (sbc/service/inf
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -21,12 +22,14 @@ from sbc.service.values import (
     Pattern,
     Port,
     PortRange,
-    RouteTarget,
+    RouteTargets,
     Seconds,
     SomeSeconds,
+    WholeSeconds,
 )
 
 Transport = Literal["udp", "tcp"]
+Spoken = Literal["never", "auto", "always"]
 Latch = Literal["strict", "signalling", "any"]
 Transports = Annotated[tuple[Transport, ...], *ONE_OR_MORE, Field(min_length=1)]
 Advertised = Annotated[
@@ -91,6 +94,8 @@ class Calls(Table):
     longest: Seconds = 43200.0
     target_timeout: SomeSeconds = 4.0
     emergency: Annotated[tuple[Pattern, ...], *ONE_OR_MORE] = ()
+    session_expires: WholeSeconds = 1800
+    min_session_expires: WholeSeconds = 90
     failover_statuses: Annotated[tuple[int, ...], *ONE_OR_MORE, AfterValidator(_failures)] = (408, 500, 502, 503, 504)
 
 
@@ -119,6 +124,10 @@ class Zone(Table):
     open: bool | None = None
     latching: Latch = "signalling"
     trusted: bool = False
+    reliable: Spoken = "auto"
+    session_timer: Spoken = "auto"
+    redirect: Literal["follow", "pass"] = "follow"
+    refer: Literal["auto", "pass", "end"] = "auto"
     domains: Annotated[tuple[Host, ...], *ONE_OR_MORE] = ()
 
 
@@ -128,6 +137,10 @@ class Peer(Table):
     transports: Transports = ("udp",)
     latching: Latch = "signalling"
     trusted: bool = True
+    reliable: Spoken = "auto"
+    session_timer: Spoken = "auto"
+    redirect: Literal["follow", "pass"] = "follow"
+    refer: Literal["auto", "pass", "end"] = "auto"
     sources: Annotated[tuple[IpNetwork, ...], *ONE_OR_MORE] = ()
 
 
@@ -135,7 +148,8 @@ class Route(Table):
     from_: Annotated[Name | None, Field(alias="from")] = None
     number: Annotated[tuple[Pattern, ...], *ONE_OR_MORE] = ()
     domain: Annotated[tuple[Pattern, ...], *ONE_OR_MORE] = ()
-    to: Annotated[tuple[RouteTarget, ...], *ONE_OR_MORE] = ()
+    to: Annotated[tuple[RouteTargets, ...], *ONE_OR_MORE] = ()
+    ring: SomeSeconds | None = None
     zone: Name | None = None
     reject: Annotated[int, Field(ge=400, le=699)] | None = None
     emergency: bool = False
@@ -144,7 +158,18 @@ class Route(Table):
     def _one_outcome(self) -> Route:
         if bool(self.to) is (self.reject is not None):
             raise ValueError("needs either to (where calls go) or reject (the status they get)")
+        if self.ring is not None and not self.to:
+            raise ValueError("ring has no effect without to")
         return self
+
+    def targets(self) -> Iterator[tuple[tuple[int, ...], str]]:
+        """Each target with its place in `to`."""
+        for place, group in enumerate(self.to):
+            if isinstance(group, str):
+                yield (place,), group
+            else:
+                for inner, target in enumerate(group):
+                    yield (place, inner), target
 
 
 class Document(Table):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -85,6 +85,11 @@ def _seconds(value: Any) -> Any:
     if not match:
         raise ValueError('expected seconds, or a text such as "30s", "5m", "12h", "7d"')
     return float(match[1]) * _DURATION_UNITS[match[2]]
+
+
+def _whole(value: Any) -> Any:
+    """SIP writes seconds without a fraction."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _bytes(value: Any) -> Any:
@@ -173,6 +178,7 @@ def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=315360000, allow_inf_nan=False)]
 """0 or more; what 0 means is said where it is used."""
 SomeSeconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=315360000, allow_inf_nan=False)]
+WholeSeconds = Annotated[int, BeforeValidator(lambda value: _whole(_seconds(value))), Field(ge=1, le=86400)]
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=0, le=1 << 50)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -186,3 +192,9 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 RouteTarget = Annotated[str, AfterValidator(_target)]
 ONE_OR_MORE = (BeforeValidator(_listed), AfterValidator(_unique))
 """Validators of a field that takes one value or a list of them."""
+Together = Annotated[tuple[RouteTarget, ...], *ONE_OR_MORE, Field(min_length=1)]
+RouteTargets = Annotated[
+    Annotated[RouteTarget, Tag("one")] | Annotated[Together, Tag("together")],
+    Discriminator(lambda value: "together" if isinstance(value, list | tuple) else "one"),
+]
+"""Where a call goes: one target, or several that are tried together."""

@@ -87,6 +87,8 @@ def session_settings(config: Config) -> Settings:
         no_answer=calls.no_answer,
         target_timeout=calls.target_timeout,
         longest_call=calls.longest,
+        session_expires=calls.session_expires,
+        min_session_expires=calls.min_session_expires,
         failover_statuses=frozenset(calls.failover_statuses),
         timers=timers(config),
     )
@@ -105,6 +107,7 @@ def routes(config: Config) -> tuple[RouteRule, ...]:
             numbers=route.number,
             domains=route.domain,
             to=route.to,
+            ring=route.ring or 0.0,
             reject=route.reject or 0,
             zone=config.route_zones.get(index, ""),
             emergency=route.emergency,

@@ -169,6 +169,17 @@ def test_what_is_dialled_in_a_hidden_zone_names_none_of_its_hosts_outside() -> N
     assert uris(network(PBX), zone="private", peer=PBX, uri=uri) == ["sip:198.51.100.9"]
 
 
+def test_targets_of_a_list_of_their_own_are_tried_together_and_each_may_ring_so_long() -> None:
+    rule = RouteRule("find me", to=("trunk", ("pbx", "sip:10.0.0.9"), "pbx2"), zone="private", ring=20.0)
+    found = targets(ALL, rule)
+    assert [(target.host, target.together, target.ring) for target in found] == [
+        ("sip.carrier.example", False, 20.0),
+        ("10.0.0.5", False, 20.0),
+        ("10.0.0.9", True, 20.0),
+        ("10.0.0.6", False, 20.0),
+    ]
+
+
 # -- emergency calls ---------------------------------------------------------------------------------------------------
 
 HELP = RouteRule("help", to=("trunk", "sip:112@10.0.0.112"), zone="private", emergency=True)

@@ -147,6 +147,23 @@ def test_a_route_needs_one_outcome() -> None:
     assert faults(MINIMAL + '[[routes]]\nto = "pbx"\nreject = 403\n') == [expected]
 
 
+def test_a_route_may_have_targets_that_are_tried_together() -> None:
+    route = '[[routes]]\nto = ["pbx", ["pbx", "sip:10.0.0.9"]]\nzone = "private"\nring = 15\n'
+    assert parse(MINIMAL + route, "t.toml", EDGE).document.routes[0].to == ("pbx", ("pbx", "sip:10.0.0.9"))
+    assert faults(MINIMAL + '[[routes]]\nto = ["pbx", ["pbx", "sip:x:y"], [], 5]\n') == [
+        "t.toml:10: routes[1].to[2][2]: expected a port from 1 to 65535 after the colon; not 'sip:x:y'",
+        "t.toml:10: routes[1].to[3]: must have at least 1 item after validation, not 0; not []",
+        "t.toml:10: routes[1].to[4]: expected a text in quotes, not 5",
+    ]
+    (fault,) = faults(MINIMAL + "[[routes]]\nreject = 403\nring = 5\n")
+    assert "ring has no effect" in fault
+
+
+@pytest.mark.parametrize("written", ["1.5", '"1500ms"', "0", "100000", '"x"'])
+def test_sip_counts_whole_seconds(written: str) -> None:
+    assert len(faults(MINIMAL + f"[calls]\nsession_expires = {written}\n")) == 1
+
+
 def test_timers_must_be_in_order() -> None:
     assert faults(MINIMAL + "[sip]\nt1 = 3\nt2 = 1\n")[0].startswith("t.toml:9: sip: t2, the longest")
 

@@ -121,3 +121,26 @@ def test_a_route_for_emergency_calls_is_no_other_ones() -> None:
 def test_a_route_for_emergency_calls_without_numbers_is_worth_a_warning() -> None:
     (warning,) = config(BOTH + PBX + '[[routes]]\nto = "pbx"\nemergency = true\n').warnings
     assert "only urn:service:sos" in str(warning)
+
+
+def test_targets_that_are_tried_together_are_named_with_their_place() -> None:
+    assert faults(BOTH + PBX + '[[routes]]\nto = ["pbx", ["pbx", "pbx2"]]\n') == [
+        "t.toml:8: routes[1].to[2][2]: no peer is named 'pbx2'; did you mean 'pbx'?"
+    ]
+
+
+def test_targets_of_several_zones_cannot_be_tried_together() -> None:
+    carrier = '[peers.carrier]\nzone = "public"\naddress = "203.0.113.20"\n'
+    (warning,) = config(BOTH + PBX + carrier + '[[routes]]\nto = [["pbx", "carrier"]]\n').warnings
+    assert str(warning).endswith("not all of them are tried together: they are in zones private and public")
+
+
+def test_session_timers_go_together() -> None:
+    assert faults(BOTH + PBX + "[calls]\nsession_expires = 100\nmin_session_expires = 120\n") == [
+        "t.toml:8: calls.session_expires: is less than calls.min_session_expires (120)"
+    ]
+
+
+def test_session_timers_that_are_too_short_are_worth_a_warning() -> None:
+    (warning,) = config(BOTH + PBX + "[calls]\nmin_session_expires = 5\n").warnings
+    assert "no less than 90 seconds" in str(warning)

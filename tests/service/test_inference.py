@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sbc.b2bua import Listener
+from sbc.b2bua import Interworking, Listener, Mode, Redirection, Refer
 from sbc.media import MediaAddress
 from sbc.service.config import Config, ConfigError, effective, parse
 from sbc.sip import Address
@@ -47,6 +47,16 @@ def test_peers_are_trusted_and_others_are_not_unless_it_is_said() -> None:
         BOTH.replace("[zones.private]", "trusted = true\n[zones.private]") + pbx + "trusted = false\n"
     ).network
     assert [network.peers["pbx"].trusted, network.zones["public"].trusted] == [False, True]
+
+
+def test_what_is_forced_on_the_legs_of_a_peer_or_of_a_zones_strangers() -> None:
+    keys = 'reliable = "always"\nsession_timer = "never"\nredirect = "pass"\nrefer = "end"\n'
+    pbx = '[peers.pbx]\nzone = "private"\naddress = "10.0.0.5"\n'
+    network = config(BOTH.replace("[zones.private]", keys + "[zones.private]") + pbx).network
+    forced = Interworking(Mode.ALWAYS, Redirection.PASS, Mode.NEVER, Refer.END)
+    assert [network.zones["public"].how, network.zones["private"].how] == [forced, Interworking()]
+    assert network.peers["pbx"].how == Interworking()
+    assert config(BOTH + pbx + keys).network.peers["pbx"].how == forced
 
 
 def test_each_address_gets_a_listener_for_each_transport() -> None:

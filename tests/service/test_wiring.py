@@ -61,6 +61,8 @@ max_calls = 31
 no_answer = 32
 longest = 33
 target_timeout = 34
+session_expires = "10m"
+min_session_expires = 120
 failover_statuses = 503
 emergency = "112"
 [media]
@@ -86,6 +88,8 @@ def test_every_value_arrives_where_it_belongs() -> None:
         no_answer=32,
         longest_call=33,
         target_timeout=34,
+        session_expires=600,
+        min_session_expires=120,
         failover_statuses=frozenset({503}),
         timers=timers,
     )
@@ -124,10 +128,12 @@ def test_routes_carry_their_place_in_the_file_as_their_name() -> None:
     text = '[[routes]]\nnumber = "0900*"\nreject = 403\n'
     text += '[[routes]]\nfrom = "public"\ndomain = "*.example"\nto = "sip:10.0.0.9"\n'
     text += '[[routes]]\nemergency = true\nto = "pbx"\n'
+    text += '[[routes]]\nfrom = "pbx"\nto = ["pbx", ["pbx", "sip:10.0.0.9"]]\nring = "20s"\nzone = "private"\n'
     assert wiring.routes(config(text)) == (
         RouteRule("route at t.toml:9", numbers=("0900*",), reject=403),
         RouteRule("route at t.toml:12", "public", domains=("*.example",), to=("sip:10.0.0.9",), zone="private"),
         RouteRule("route at t.toml:16", to=("pbx",), emergency=True),
+        RouteRule("route at t.toml:19", "pbx", to=("pbx", ("pbx", "sip:10.0.0.9")), ring=20.0, zone="private"),
     )
 
 
