@@ -137,7 +137,7 @@ def left_out(raw: dict[str, Any], detail: ErrorDetails) -> bool:
         # the other routes keep their places: one that calls never take stands in
         raw["routes"][path[1]] = {"reject": 404, "number": f"route {path[1]}"}
         return True
-    if path and isinstance(path[-1], int):
+    while path and isinstance(path[-1], int):
         path = path[:-1]
     table: Any = raw
     for part in path[:-1]:
