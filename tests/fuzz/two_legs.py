@@ -19,6 +19,7 @@ from sbc.b2bua import (
     Mode,
     Peer,
     Redirection,
+    Refer,
     RouteVerdict,
     SendRequest,
     Settings,
@@ -27,6 +28,7 @@ from sbc.b2bua import (
 from sbc.media import PlaneLost, Silent
 from sbc.policy import RouteRule
 from sbc.sip import Address, Dialog, Limits, Request, RequestReceived, Response, ResponseReceived, SipError, parse
+from tests.fuzz.transfers import Transfers
 from tests.support.hiding import leaks
 from tests.support.phone import Phone, sdp
 from tests.support.world import CALLER, INSIDE, OUTSIDE, OUTSIDE6, PBX, PBX2, Edge, Events, Weather, Wires
@@ -109,17 +111,19 @@ class History:
         self.edge = self._edge(seed)
         near, gate, far = (PBX, INSIDE, (CALLER,)) if self.outward else (CALLER, OUTSIDE, (PBX, PBX2))
         self.caller = Phone(self.events, self.network, near, gate, seed + 2, self._in_dialog, self._caller_response)
-        self.callees = [self._callee(address, seed + 3 + n) for n, address in enumerate(far)]
+        there = OUTSIDE if self.outward else INSIDE
+        self.callees = [self.callee(address, there, seed + 3 + n) for n, address in enumerate(far)]
+        self.transfers = Transfers(self)
         self.offered = rng.random() < 0.85
         body = sdp(near, 4000) if self.offered else b""
-        headers = (("Contact", self.caller.contact), *self._whims(self.outward), *self._extensions())
+        headers = (("Contact", self.caller.contact), *self._whims(self.outward), *self.extensions())
         self.early: dict[str, Dialog] = {}
         self.rseq: dict[str | None, int] = {}
         uri = f"sip:2002@{CALLER.host}:{CALLER.port}" if self.outward else f"sip:1001@{OUTSIDE.host}"
         self.invite = self.caller.new_request("INVITE", uri, headers, body)
         self.transaction = self.caller.send(self.invite)
         if rng.random() < 0.25:
-            self._later(rng.choice((0.01, 1, 20)), lambda: self.caller.cancel(self.transaction))
+            self.later(rng.choice((0.01, 1, 20)), lambda: self.caller.cancel(self.transaction))
         self._misfortunes()
 
     def _edge(self, seed: int) -> Edge:
@@ -131,7 +135,9 @@ class History:
             names = {hosts[0]: rng.choice(((PBX.host,), (PBX2.host, PBX.host), ())), hosts[1]: (PBX2.host,)}
         waits = rng.choice(((0.02,), (0.02, 3.0), (0.02, 30.0, None)))
         failing = rng.choice((0, 0, 0, 0.1, 0.5))
-        how = Interworking(rng.choice(list(Mode)), rng.choice(list(Redirection)), rng.choice(list(Mode)))
+        how = Interworking(
+            rng.choice(list(Mode)), rng.choice(list(Redirection)), rng.choice(list(Mode)), rng.choice(list(Refer))
+        )
         peers = tuple(Peer(f"pbx{n}", "private", host, how=how) for n, host in enumerate(hosts))
         both = rng.random() < 0.3 and not self.outward
         edge = Edge(
@@ -150,15 +156,15 @@ class History:
             context.hooks = Together(context.hooks, rng.choice((0.0, 5.0)))
         return edge
 
-    def _callee(self, address: Address, seed: int) -> Phone:
+    def callee(self, address: Address, gateway: Address, seed: int) -> Phone:
         phone = Phone(
             self.events,
             self.network,
             address,
-            OUTSIDE if self.outward else INSIDE,
+            gateway,
             seed,
             self._callee_request,
-            self._in_response,
+            self.in_response,
         )
         phone.obeys = self.rng.random() < 0.7
         return phone
@@ -166,13 +172,13 @@ class History:
     def _misfortunes(self) -> None:
         rng, edge = self.rng, self.edge
         if rng.random() < 0.1:
-            self._later(60, lambda: edge.tell(PlaneLost("worker died")))
+            self.later(60, lambda: edge.tell(PlaneLost("worker died")))
         if rng.random() < 0.1:
-            self._later(60, self._silence)
+            self.later(60, self._silence)
         if rng.random() < 0.1:
-            self._later(60, lambda: edge.run(edge.b2bua.drain(self.events.now, rng.choice((0.0, 30.0)))))
+            self.later(60, lambda: edge.run(edge.b2bua.drain(self.events.now, rng.choice((0.0, 30.0)))))
         if rng.random() < 0.05:
-            self._later(60, lambda: edge.run(edge.b2bua.hang_up_all(self.events.now)))
+            self.later(60, lambda: edge.run(edge.b2bua.hang_up_all(self.events.now)))
 
     def _silence(self) -> None:
         for flow_id in list(self.edge.flows):
@@ -180,7 +186,7 @@ class History:
 
     # -- what the phones do --------------------------------------------------------------------------------------------
 
-    def _later(self, longest: float, what: Callable[[], object]) -> None:
+    def later(self, longest: float, what: Callable[[], object]) -> None:
         self.events.after(self.rng.random() * longest, lambda: (what(), None)[1])
 
     def _whims(self, private: bool) -> tuple[tuple[str, str], ...]:
@@ -191,10 +197,17 @@ class History:
             whims.append(rng.choice(BROKEN))
         return tuple(whims)
 
-    def _extensions(self) -> tuple[tuple[str, str], ...]:
+    def _abilities(self) -> tuple[tuple[str, str], ...]:
+        """What an element says of transfers."""
+        abilities = (("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE, REFER, NOTIFY"), ("Supported", "replaces"))
+        return abilities if self.rng.random() < 0.3 else ()
+
+    def extensions(self) -> tuple[tuple[str, str], ...]:
         """What a caller understands or insists on."""
         rng = self.rng
-        told = [("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE, INFO, PRACK")] if rng.random() < 0.5 else []
+        told = list(self._abilities())
+        if not told and rng.random() < 0.5:
+            told.append(("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE, INFO, PRACK"))
         if rng.random() < 0.4:
             told.append((rng.choice(("Supported", "Supported", "Require")), "100rel"))
         if rng.random() < 0.3:
@@ -204,11 +217,13 @@ class History:
     def _answer(
         self, phone: Phone, event: RequestReceived, status: int, body: bytes = b"", tag: str | None = None
     ) -> None:
-        phone.answer(event, status, body, self._whims(phone.address != CALLER), tag)
+        phone.answer(event, status, body, (*self._whims(phone.address.host.startswith("10.")), *self._abilities()), tag)
 
-    def _live(self, phone: Phone) -> None:
+    def live(self, phone: Phone) -> None:
         """The phone is in a call: requests at random times."""
         rng = self.rng
+        if rng.random() < 0.3:
+            self.later(rng.choice((1, 20)), lambda: self.transfers.refer(phone))
         for _ in range(rng.choice((0, 0, 1, 3))):
             method = rng.choice(("INVITE", "INVITE", "UPDATE", "INFO", "OPTIONS", "NONSENSE", "MESSAGE"))
             version = rng.randrange(2, 9)
@@ -216,25 +231,27 @@ class History:
             body = rng.choice((b"x", b"call 10.0.0.83", b""))
             if method in ("INVITE", "UPDATE"):
                 body = b"" if rng.random() < 0.2 else sdp(phone.address, 4000 + 2 * version, version, direction)
-            self._later(20, lambda method=method, body=body: self._request(phone, method, body))
+            self.later(20, lambda method=method, body=body: self._request(phone, method, body))
         if rng.random() < 0.7:
-            self._later(rng.choice((0.01, 5, 60)), lambda: self._request(phone, "BYE", b""))
+            self.later(rng.choice((0.01, 5, 60)), lambda: self._request(phone, "BYE", b""))
 
     def _request(self, phone: Phone, method: str, body: bytes) -> None:
         if phone.dialog is not None:
             kind = "application/sdp" if method in ("INVITE", "UPDATE") else "text/plain"
-            phone.in_dialog(method, body, kind, self._whims(phone.address != CALLER))
+            phone.in_dialog(method, body, kind, self._whims(phone.address.host.startswith("10.")))
 
     def _caller_response(self, phone: Phone, event: ResponseReceived) -> None:
         response = event.response
+        if self.transfers.response(phone, event):
+            return
         if response.cseq.method == "INVITE" and 100 < response.status < 200 and "RSeq" in response.headers:
-            self._later(1, lambda: self._acknowledge_early(phone, response))
+            self.later(1, lambda: self._acknowledge_early(phone, response))
         if response.cseq.method == "INVITE" and 200 <= response.status < 300:
             if phone.dialog is None:
                 phone.dialog = Dialog.as_uac(self.invite, response)
                 early = self.early.get(response.to.tag or "")
                 phone.dialog.local_cseq = early.local_cseq if early else phone.dialog.local_cseq
-                self._live(phone)
+                self.live(phone)
             self._ack(phone, event)
 
     def _acknowledge_early(self, phone: Phone, response: Response) -> None:
@@ -255,18 +272,22 @@ class History:
         if chance < 0.94:
             phone.ack(event.response, body)
         elif chance < 0.97:
-            self._later(3, lambda: phone.ack(event.response, body))
+            self.later(3, lambda: phone.ack(event.response, body))
 
-    def _in_response(self, phone: Phone, event: ResponseReceived) -> None:
+    def in_response(self, phone: Phone, event: ResponseReceived) -> None:
+        if self.transfers.response(phone, event):
+            return
         if event.response.cseq.method == "INVITE" and 200 <= event.response.status < 300 and phone.dialog is not None:
             self._ack(phone, event)
 
     def _in_dialog(self, phone: Phone, event: RequestReceived) -> None:
         rng = self.rng
         if rng.random() < 0.05:
-            self._later(40, lambda: self._answer(phone, event, 500))  # late, perhaps never in time
+            self.later(40, lambda: self._answer(phone, event, 500))  # late, perhaps never in time
             return
-        if event.request.method == "PRACK":
+        if event.request.method == "REFER":
+            self.transfers.referred(phone, event)
+        elif event.request.method == "PRACK":
             self._answer(phone, event, 200, sdp(phone.address, 6200, 2) if event.request.body else b"")
         elif event.request.method in ("INVITE", "UPDATE"):
             chance = rng.random()
@@ -276,7 +297,7 @@ class History:
                 self._answer(phone, event, 180)  # and that was all
             else:
                 body = b"" if chance < 0.3 else sdp(phone.address, 6100, 5)
-                self._later(rng.choice((0.01, 2)), lambda: self._answer(phone, event, 200, body))
+                self.later(rng.choice((0.01, 2)), lambda: self._answer(phone, event, 200, body))
         else:
             self._answer(phone, event, 200)
 
@@ -288,16 +309,17 @@ class History:
         if rng.random() < 0.05:
             return  # dead
         forks = rng.choice(((None,), (None,), (None,), (None, "fork-two"), ("fork-two", "fork-three", None)))
+        forks = tuple(tag and f"{tag}-{phone.address.port}" for tag in forks)
         for tag in forks:
             for status in rng.choice(((), (180,), (180, 183), (183, 180, 181))):
                 body = sdp(phone.address, 6000) if status == 183 and request.body else b""
-                self._later(
+                self.later(
                     1, lambda status=status, body=body, tag=tag: self._provisional(phone, event, status, body, tag)
                 )
         final = rng.choice(FINALS)
         for tag in forks if final == 200 else forks[:1]:
             if final and (tag is forks[0] or rng.random() < 0.5):
-                self._later(rng.choice((0.01, 2, 30)), lambda tag=tag: self._final(phone, event, final, tag))
+                self.later(rng.choice((0.01, 2, 30)), lambda tag=tag: self._final(phone, event, final, tag))
 
     def _provisional(self, phone: Phone, event: RequestReceived, status: int, body: bytes, tag: str | None) -> None:
         if phone.dialog is not None:
@@ -309,7 +331,7 @@ class History:
             reliable = (("Require", "100rel"), ("RSeq", str(self.rseq[tag])))
             if not event.request.body and self.rng.random() < 0.5:
                 body = sdp(phone.address, 6000)
-        phone.answer(event, status, body, (*self._whims(phone.address != CALLER), *reliable), tag)
+        phone.answer(event, status, body, (*self._whims(phone.address.host.startswith("10.")), *reliable), tag)
 
     def _final(self, phone: Phone, event: RequestReceived, status: int, tag: str | None) -> None:
         if phone.cancelled and phone.obeys:
@@ -317,14 +339,14 @@ class History:
         chance = self.rng.random()
         body = b"v=rubbish\r\n" if chance < 0.03 else b"" if chance < 0.06 else sdp(phone.address, 6000)
         first = phone.dialog is None
-        whims = self._whims(phone.address != CALLER)
+        whims = (*self._whims(phone.address.host.startswith("10.")), *self._abilities())
         if status == 302:
             inside = (PBX2.host, INSIDE.host, "10.0.0.99", "pbx.secret.example")
             host = self.rng.choice(("203.0.113.50", OUTSIDE.host) if phone.address == CALLER else inside)
             whims += (("Contact", f"<sip:{self.rng.randrange(9)}@{host}>;q=0.5"),)
         phone.answer(event, status, body if status == 200 else b"", whims, tag)
         if status == 200 and first:
-            self._live(phone)
+            self.live(phone)
 
     # -- the run -------------------------------------------------------------------------------------------------------
 

@@ -62,6 +62,14 @@ def test_a_peer_reaches_another_peer_by_its_host() -> None:
     assert target == Target("public", "sip:1@sip.carrier.example:5080", "sip.carrier.example", 5080, ("TCP",), "trunk")
 
 
+def test_a_peer_that_calls_itself_or_its_neighbour_is_not_sent_outside() -> None:
+    """Their names are none outside."""
+    where = network(PBX, PBX2)
+    assert [status(where, zone="private", peer=PBX, uri=f"sip:1@{host}") for host in ("10.0.0.5", "10.0.0.6")] == [
+        404
+    ] * 2
+
+
 def test_nobody_in_a_zone_that_is_not_open_is_reached_by_being_named() -> None:
     assert status(network(PBX, TRUNK), peer=TRUNK, uri="sip:root@10.0.0.99") == 404
     assert status(network(PBX, TRUNK, open=False), zone="private", peer=PBX, uri="sip:1@198.51.100.9") == 404

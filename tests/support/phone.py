@@ -200,7 +200,7 @@ class Phone:
         if body:
             response.headers.add("Content-Type", "application/sdp")
         response.headers.add("Contact", self.contact)
-        response.headers.add("Server", "SecretPBX/2.0")
+        response.headers.add("Server", "SecretPBX/2.0" if self.address.host.startswith("10.") else "Phone/2.0")
         for name, value in headers:
             put(response.headers, name, value)
         if request.method == "INVITE" and 200 <= status < 300:
