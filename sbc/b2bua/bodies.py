@@ -307,9 +307,7 @@ def put(
         session = _session(body)
         crossed = _crossed(body, session, sdp, border)
         if sdp and session is None:
-            described = Body(SDP, (("Content-Type", SDP),), sdp)
-            mixed = (("Content-Type", "multipart/mixed"),)
-            crossed = described if crossed is None else Body("multipart/mixed", mixed, b"", (described, crossed))
+            crossed = _with_session(crossed, sdp)
     if crossed is None:
         _put_sdp(built, sdp)
         return
@@ -318,6 +316,18 @@ def put(
         built.headers.set(name, value)
     if crossed.parts:
         built.headers.set("MIME-Version", "1.0")
+
+
+def _with_session(crossed: Body | None, sdp: bytes) -> Body:
+    described = Body(SDP, (("Content-Type", SDP),), sdp)
+    if crossed is None:
+        return described
+    if crossed.kind == _MIXED:
+        return crossed._replace(parts=(described, *crossed.parts))
+    return Body(_MIXED, (("Content-Type", _MIXED),), b"", (described, crossed))
+
+
+_MIXED = "multipart/mixed"
 
 
 def _put_sdp(built: Request | Response, sdp: bytes) -> None:
