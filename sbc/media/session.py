@@ -200,10 +200,7 @@ class MediaSession:
             return ()
         self.a.cname = self.home.cname(b, self.a.cname)
         if (known.signalling, known.latching) != (b.signalling, b.latching):
-            self.streams = tuple(
-                s._replace(b=s.b._replace(generation=s.b.generation + 1)) if s.b is not None and s.b.generation else s
-                for s in self.streams
-            )
+            self.streams, self.proposed = _renewed(self.streams), _renewed(self.proposed)
         return follow(self)[0]
 
     def close(self, now: float) -> tuple[FlowId, ...]:
@@ -539,6 +536,14 @@ def _named(
     rate = said[0].rate if said else 8000
     numbers = tuple([f[0] for f in said])
     return _tuple(Stream, (kind_of_media, kind, a, b, rate, numbers, reading.section.encodings, False))
+
+
+def _renewed(streams: tuple[Stream, ...]) -> tuple[Stream, ...]:
+    """The latches of side b are to be set anew, where they were set."""
+    return tuple(
+        s._replace(b=s.b._replace(generation=s.b.generation + 1)) if s.b is not None and s.b.generation else s
+        for s in streams
+    )
 
 
 def _only_a(proposed: Stream, streams: tuple[Stream, ...], index: int) -> Stream:
