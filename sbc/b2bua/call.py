@@ -570,6 +570,8 @@ class Replaced(NamedTuple):
 class TakenOver(NamedTuple):
     """Where an INVITE with Replaces goes."""
 
-    target: Target
+    uri: str
+    target: Target | None
+    """None: wherever a call to `uri` of whoever calls goes."""
     replaces: str
     """The Replaces that the target understands."""

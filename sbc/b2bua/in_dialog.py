@@ -82,7 +82,7 @@ def _end(context: Context, call: Call, leg: Leg, request: Request, transaction: 
 def _refusal(call: Call, leg: Leg, request: Request) -> Reject | None:
     """Why this request cannot cross now, or None."""
     method = request.method
-    if call.state is CallState.CLOSING:
+    if call.state is CallState.CLOSING or leg.told_the_end:
         return Reject("call", 481, "the call is over")
     unsupported = capabilities.unsupported_extensions(request, leg)
     if unsupported is not None:

@@ -89,7 +89,7 @@ def target_of(context: Context, request: Request) -> TakenOver | Replaced | Reje
     if not understood_by(leg):
         return found
     target = _next_to(leg, dialog.remote_target)
-    return TakenOver(target, str(_with(leg, replaces.early_only)))
+    return TakenOver(target.uri, target, str(_with(leg, replaces.early_only)))
 
 
 def find(context: Context, replaces: Replaces) -> Replaced | TakenOver | None:
@@ -178,15 +178,12 @@ def _may_meet(one: Leg, other: Leg) -> bool:
 
 
 def _elsewhere(context: Context, leg: Leg, uri: Uri, replaces: Replaces) -> TakenOver | Reject:
-    """A dialog that is not ours: who sent the REFER has it with somebody of its own network."""
+    """A dialog that is not ours: who sent the REFER has it with somebody of its own network. Where that is a peer's, it
+    is reached as the peer is; a stranger must not have us call where it likes."""
     if uri.scheme != "sip" or uri.host in context.places.own_hosts:
         return Reject(POLICY, 404, "its Replaces names no dialog of ours")
-    if leg.peer is not None:
-        target = _next_to(leg, referred.bare(uri))
-    else:
-        transport = (uri.params.get("transport") or "UDP").upper()
-        target = Target(leg.zone.name, referred.bare(uri), uri.host, uri.port, (transport,), None)
-    return TakenOver(target, str(replaces))
+    place = referred.bare(uri)
+    return TakenOver(place, _next_to(leg, place) if leg.peer is not None else None, str(replaces))
 
 
 def _next_to(leg: Leg, uri: str) -> Target:

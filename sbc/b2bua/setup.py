@@ -5,7 +5,7 @@ RFC 3261 sections 8.2, 12.1 and 13.3: we are the UAS of the A leg.
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies, replacing, session_timer, taking_over
+from sbc.b2bua import bodies, referred, replacing, session_timer, taking_over
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Replaced, TakenOver
 from sbc.b2bua.capabilities import can_be_called, note, required, unsupported_extensions
 from sbc.b2bua.commands import Abandon, CallOpened, CallRecord, LegRecord, MessageSeen, Respond
@@ -47,13 +47,7 @@ def open_call(context: Context, request: Request, transaction: TransactionId, pa
     if isinstance(taken_over, Replaced):
         taking_over.begin(context, call, taken_over)
         return call
-    if isinstance(taken_over, TakenOver):
-        call.replaces = taken_over.replaces
-        route: RouteVerdict = Targets(
-            "transfer", (taken_over.target,), "it takes the place of a call of ours (Replaces)"
-        )
-    else:
-        route = taken_over or context.hooks.route(view)
+    route = taken_over if isinstance(taken_over, Reject) else _route(context, call, view, taken_over)
     if isinstance(route, Reject):
         refuse(context, call, "route", route)
         return call
@@ -62,6 +56,15 @@ def open_call(context: Context, request: Request, transaction: TransactionId, pa
     call.targets = list(route.targets)
     try_targets(context, call)
     return call
+
+
+def _route(context: Context, call: Call, view: CallView, taken_over: TakenOver | None) -> RouteVerdict:
+    if taken_over is None:
+        return context.hooks.route(view)
+    call.replaces = taken_over.replaces
+    if taken_over.target is None:
+        return context.hooks.route(referred.as_call(context, call.a, taken_over.uri))
+    return Targets("transfer", (taken_over.target,), "it takes the place of a call of ours (Replaces)")
 
 
 def refuse(context: Context, call: Call, hook: str, verdict: Reject) -> None:

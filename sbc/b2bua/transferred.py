@@ -142,7 +142,7 @@ def _place(
         step(context, call, TransferInput.REFUSED, admitted.status if isinstance(admitted, Reject) else 403)
         return
     route: RouteVerdict = referred.route_of(context, transferor, uri)
-    if taken is not None:
+    if taken is not None and taken.target is not None:
         route = Targets(POLICY, (taken.target,), "it takes the place of a call of the transferor's (Replaces)")
     placed = _placed_call(context, call, transferor, transferee, request, uri)
     transfer_.wanted, transfer_.vacated = placed.id, placed.a.local_tag

@@ -51,9 +51,11 @@ class Transfers:
         self.dave = history.callee(DAVE, OUTSIDE, 77)
         self.third = history.callee(THIRD, INSIDE, 78)
         self.third.on_response = self._third_response
-        if rng.random() < 0.3:
+        self.eager = rng.random() < 0.2
+        """Everybody answers, and wants transfers."""
+        if self.eager or rng.random() < 0.2:
             history.later(5, self._consult)
-        if rng.random() < 0.2:
+        if rng.random() < (0.4 if self.eager else 0.1):
             history.later(rng.choice((2, 20)), self._take_over)
 
     # -- what they send ------------------------------------------------------------------------------------------------
@@ -83,7 +85,8 @@ class Transfers:
         """A dialog as one of its two ends names it; or one that nobody knows."""
         rng = self.history.rng
         own = phone.address.host.startswith("10.")
-        known = [each for each in self._phones() if each.address.host.startswith("10.") == own and each.dialog]
+        others = [each for each in self._phones() if each is not phone or rng.random() < 0.2]
+        known = [each for each in others if each.address.host.startswith("10.") == own and each.dialog]
         if not known or rng.random() < 0.1:
             return "own@10.0.0.9;to-tag=1;from-tag=2" if own else "own@example.com;to-tag=1;from-tag=2"
         dialog = rng.choice(known).dialog

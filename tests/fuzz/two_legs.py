@@ -222,7 +222,7 @@ class History:
     def live(self, phone: Phone) -> None:
         """The phone is in a call: requests at random times."""
         rng = self.rng
-        if rng.random() < 0.3:
+        if self.transfers.eager or rng.random() < 0.3:
             self.later(rng.choice((1, 20)), lambda: self.transfers.refer(phone))
         for _ in range(rng.choice((0, 0, 1, 3))):
             method = rng.choice(("INVITE", "INVITE", "UPDATE", "INFO", "OPTIONS", "NONSENSE", "MESSAGE"))
@@ -316,7 +316,7 @@ class History:
                 self.later(
                     1, lambda status=status, body=body, tag=tag: self._provisional(phone, event, status, body, tag)
                 )
-        final = rng.choice(FINALS)
+        final = 200 if self.transfers.eager else rng.choice(FINALS)
         for tag in forks if final == 200 else forks[:1]:
             if final and (tag is forks[0] or rng.random() < 0.5):
                 self.later(rng.choice((0.01, 2, 30)), lambda tag=tag: self._final(phone, event, final, tag))

@@ -260,7 +260,8 @@ class Edge:
                 stack.abandon(transaction)
             case Ask(token, query):
                 hosts = self.names.get(query.host, ())
-                hops = tuple(Hop(query.zone, "UDP", INSIDE, Address(host, query.port or 5060)) for host in hosts)
+                ours = OUTSIDE if query.zone == "public" else INSIDE
+                hops = tuple(Hop(query.zone, "UDP", ours, Address(host, query.port or 5060)) for host in hosts)
                 answer = Answer(token, hops, "" if hops else "no such name")
                 delay = self.answer_after()
                 if delay is not None:
