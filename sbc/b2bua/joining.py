@@ -69,6 +69,8 @@ def _swap(context: Context, call: Call, side: str, rest: Call, rest_side: str) -
     transactions = _take_transactions(call, side), _take_transactions(rest, rest_side)
     _put(context, call, side, theirs, clocks[1])
     _put(context, rest, rest_side, mine, clocks[0])
+    call.ended_forks |= rest.ended_forks
+    rest.ended_forks |= call.ended_forks
     for branch, sent in transactions[0].items():
         rest.clients[branch] = sent._replace(side=rest_side, attempt=0)
     for branch, sent in transactions[1].items():
