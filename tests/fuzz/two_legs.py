@@ -228,7 +228,7 @@ class History:
             method = rng.choice(("INVITE", "INVITE", "UPDATE", "INFO", "OPTIONS", "NONSENSE", "MESSAGE"))
             version = rng.randrange(2, 9)
             direction = rng.choice(("sendrecv", "sendonly", "inactive"))
-            body = rng.choice((b"x", b"call 10.0.0.83", b""))
+            body = rng.choice((b"x", b"call 10.0.0.83" if phone.address.host.startswith("10.") else b"y", b""))
             if method in ("INVITE", "UPDATE"):
                 body = b"" if rng.random() < 0.2 else sdp(phone.address, 4000 + 2 * version, version, direction)
             self.later(20, lambda method=method, body=body: self._request(phone, method, body))
@@ -342,7 +342,9 @@ class History:
         whims = (*self._whims(phone.address.host.startswith("10.")), *self._abilities())
         if status == 302:
             inside = (PBX2.host, INSIDE.host, "10.0.0.99", "pbx.secret.example")
-            host = self.rng.choice(("203.0.113.50", OUTSIDE.host) if phone.address == CALLER else inside)
+            host = self.rng.choice(
+                ("203.0.113.50", OUTSIDE.host) if not phone.address.host.startswith("10.") else inside
+            )
             whims += (("Contact", f"<sip:{self.rng.randrange(9)}@{host}>;q=0.5"),)
         phone.answer(event, status, body if status == 200 else b"", whims, tag)
         if status == 200 and first:
