@@ -67,7 +67,7 @@ class Transfers:
         if replaces and rng.random() < 0.5 and value.startswith("<sip:") and "?" not in value:
             value = f"{value[:-1]}?Replaces={quote(replaces)}>"
         headers = [("Refer-To", value)] if value else []
-        if rng.random() < 0.3:
+        if rng.random() < 0.3 and phone.address.host.startswith("10."):
             headers.append(("Referred-By", '"Ann 10.0.0.9" <sip:ann@pbx.secret.example>;cid="1@10.0.0.9"'))
         if rng.random() < 0.1:
             headers.append(("Refer-Sub", "false"))
