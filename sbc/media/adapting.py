@@ -20,6 +20,7 @@ from sbc.media.formats import (
     read_formats,
     recast,
     renumbered,
+    speakable,
     without_events,
 )
 from sbc.media.reading import DIRECTIONS, StreamReading, read_section
@@ -63,6 +64,7 @@ def adapt(
                 crossing.append(_NONE)
                 continue
             told = ordered(media.media, said, other.order) if other.order else said
+            said = speakable(media.media, written, said, one)
         changes: Changes = ()
         mine = theirs = None
         if index < len(streams):

@@ -104,6 +104,13 @@ def permitted(media: str, formats: Formats, one: MediaProfile, other: MediaProfi
     return tuple(kept)
 
 
+@lru_cache(maxsize=1024)
+def speakable(media: str, formats: Formats, passing: Formats, own: MediaProfile) -> Formats:
+    """Of `formats` that a side said those that are `passing`, and telephone-events that its own profile lets pass: we
+    may take them ourselves where the other side must not have them."""
+    return tuple(f for f in formats if f in passing or (f.encoding == EVENT and _passes(own, media, f.name)))
+
+
 def _passes(profile: MediaProfile, media: str, name: str) -> bool:
     if profile.allow and not any(matches(pattern, media, name) for pattern in profile.allow):
         return False
@@ -332,8 +339,10 @@ def named_formats(names: Iterable[str]) -> Formats:
         number, name = _WELL_KNOWN.get(encoding, ("", f"{encoding}/8000"))
         if "/" in text and text.lower().removesuffix("/1") != name.lower():
             number, name = "", text
+        if made_format("", name).name in {f.name for f in made}:
+            continue
         taken = {f.number for f in made} | {"101", "111"}
         if not number or number in {f.number for f in made}:
             number = free_number(taken)
         made.append(made_format(number, name, _PARAMETERS.get(encoding, "")))
-    return tuple(dict.fromkeys(made))
+    return tuple(made)

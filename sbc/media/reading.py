@@ -10,9 +10,10 @@ from typing import NamedTuple
 from sbc.sdp import MediaDescription, SdpError, SessionDescription, split_lines
 from sbc.sip import Address
 
-ANCHORED_PROTOCOLS = {"RTP/AVP": "rtp", "RTP/AVPF": "rtp", "UDPTL": "udp", "UDP": "udp"}
-"""What can be relayed, by protocol in upper case, and as which kind of flow: RTP (RFC 3551, 4585), T.38 over UDPTL, and
-plain datagrams. Everything else (TCP, MSRP, data channels, SRTP, unknown) is offered and answered with port 0."""
+ANCHORED_PROTOCOLS = {"RTP/AVP": "rtp", "RTP/AVPF": "rtp", "UDPTL": "udp", "UDP/BFCP": "udp", "UDP": "udp"}
+"""What can be relayed, by protocol in upper case, and as which kind of flow: RTP (RFC 3551, 4585), T.38 over UDPTL,
+BFCP (RFC 8856), and plain datagrams. Everything else (TCP, MSRP, data channels, SRTP, unknown) is offered and answered
+with port 0."""
 
 MEMORABLE = 4096
 """Only sections shorter than this many characters are remembered: what a peer sends must not fill our memory."""
