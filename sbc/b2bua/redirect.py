@@ -87,9 +87,12 @@ def _uri(uri: Uri, host: str, port: int | None) -> str:
     return f"sip:{uri.user}@{where}{kind}" if uri.user else f"sip:{where}"
 
 
-def passed_contacts(response: Response, our_place: str) -> list[str]:
-    """The Contacts of a 3xx as the caller's side can use them: the same users, at us."""
-    passed = []
+def passed_contacts(leg: Leg, response: Response, our_place: str) -> list[str]:
+    """The Contacts of a 3xx on `leg` as the caller's side can use them, the same users at us; none where it is not to
+    be passed on."""
+    passed: list[str] = []
+    if leg.how.redirect is not Redirection.PASS:
+        return passed
     for address in contacts(response):
         user = user_without_hosts(address.uri.user or "")
         if user:

@@ -8,7 +8,6 @@ from sbc.b2bua.call import Call, Ending, Leg
 from sbc.b2bua.capabilities import allow, passed
 from sbc.b2bua.commands import CallChanged, Respond
 from sbc.b2bua.context import Context, border, own_agent
-from sbc.b2bua.network import Redirection
 from sbc.b2bua.referred import our_place
 from sbc.b2bua.targets import let_all_go
 from sbc.media import MediaError
@@ -44,7 +43,7 @@ def a_response(context: Context, call: Call, other: Leg, received: Response, bod
             headers.add("Record-Route", route)
         headers.add("Contact", leg.contact)
         headers.add("Allow", allow(received))
-        passed(received, headers)
+        passed(received, headers, other)
     if 200 <= received.status < 300:
         session_timer.answer(context, call, leg, leg.invite, headers)
     crossing_border = border(other, leg)
@@ -156,8 +155,8 @@ def pass_refusal(context: Context, call: Call, event: object) -> None:
 
 def _pass_redirection(context: Context, call: Call, leg: Leg, received: Response, cause: str) -> None:
     """A 3xx that was not followed."""
-    contacts = redirect.passed_contacts(received, our_place(context, call.a))
-    if leg.how.redirect is not Redirection.PASS or not contacts:
+    contacts = redirect.passed_contacts(leg, received, our_place(context, call.a))
+    if not contacts:
         # as they are its Contacts name elements of the other side, which the caller could not reach
         context.decided(call, "call", "redirect", "480 for the caller", f"the target redirected ({received.status})")
         refuse_call(context, call, Ending("callee", cause, 480))
