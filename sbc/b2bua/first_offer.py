@@ -51,11 +51,11 @@ def may_be_repeated(call: Call) -> bool:
 
 
 def side_facts(leg: Leg) -> SideFacts:
-    latching = leg.peer.latching if leg.peer is not None else leg.zone.latching
+    told = leg.zone if leg.peer is None else leg.peer
     host = leg.hop.remote.host
     # RFC 3323 section 5.2: the caller's session tells no more of it than one out of a hidden zone
     hidden = leg.zone.hidden or (leg.side == "a" and "session" in privacy.wishes(leg.invite.headers))
-    return SideFacts(leg.zone.media_v4, leg.zone.media_v6, latching, host, hidden, ":" in host)
+    return SideFacts(leg.zone.media_v4, leg.zone.media_v6, told.latching, host, hidden, ":" in host, told.media)
 
 
 def heard(context: Context, call: Call, leg: Leg, response: Response, firm: bool) -> bytes:

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 
 from sbc.b2bua import Interworking, Listener, Mode, Network, Peer, Redirection, Refer, Zone
-from sbc.media import Latching, MediaAddress
+from sbc.media import Latching, MediaAddress, MediaProfile
 from sbc.service import models
 from sbc.service.faults import meant, unknown_name
 from sbc.service.findings import Findings
@@ -103,6 +103,7 @@ def _zone(name: str, written: models.Zone, findings: Findings, addresses: tuple[
         latching=Latching(written.latching),
         trusted=written.trusted,
         how=_interworking(written),
+        media=_media_profile(written),
         domains=frozenset(written.domains),
     )
 
@@ -192,6 +193,10 @@ def _interworking(written: models.Zone | models.Peer) -> Interworking:
     )
 
 
+def _media_profile(written: models.Zone | models.Peer) -> MediaProfile:
+    return MediaProfile(written.codecs_allowed, written.codecs_denied, written.codecs_first, written.codecs_offered)
+
+
 # -- peers ------------------------------------------------------------------------------------------------------------
 
 
@@ -223,6 +228,7 @@ def _peer(
         trusted=written.trusted,
         sources=written.sources,
         how=_interworking(written),
+        media=_media_profile(written),
     )
 
 

@@ -13,8 +13,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from sbc.service.values import (
     ONE_OR_MORE,
     Bytes,
+    CodecName,
     Count,
     EndpointText,
+    ExactCodecName,
     Host,
     IpAddress,
     IpNetwork,
@@ -31,6 +33,8 @@ from sbc.service.values import (
 Transport = Literal["udp", "tcp"]
 Spoken = Literal["never", "auto", "always"]
 Latch = Literal["strict", "signalling", "any"]
+CodecNames = Annotated[tuple[CodecName, ...], *ONE_OR_MORE]
+ExactCodecNames = Annotated[tuple[ExactCodecName, ...], *ONE_OR_MORE, Field(min_length=1)]
 Transports = Annotated[tuple[Transport, ...], *ONE_OR_MORE, Field(min_length=1)]
 Advertised = Annotated[
     dict[str, IpAddress], BeforeValidator(lambda value: {"": value} if isinstance(value, str) else value)
@@ -128,6 +132,10 @@ class Zone(Table):
     session_timer: Spoken = "auto"
     redirect: Literal["follow", "pass"] = "follow"
     refer: Literal["auto", "pass", "end"] = "auto"
+    codecs_allowed: CodecNames = ()
+    codecs_denied: CodecNames = ()
+    codecs_first: CodecNames = ()
+    codecs_offered: ExactCodecNames = ("PCMU", "PCMA", "telephone-event")
     domains: Annotated[tuple[Host, ...], *ONE_OR_MORE] = ()
 
 
@@ -141,6 +149,10 @@ class Peer(Table):
     session_timer: Spoken = "auto"
     redirect: Literal["follow", "pass"] = "follow"
     refer: Literal["auto", "pass", "end"] = "auto"
+    codecs_allowed: CodecNames = ()
+    codecs_denied: CodecNames = ()
+    codecs_first: CodecNames = ()
+    codecs_offered: ExactCodecNames = ("PCMU", "PCMA", "telephone-event")
     sources: Annotated[tuple[IpNetwork, ...], *ONE_OR_MORE] = ()
 
 

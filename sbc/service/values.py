@@ -13,6 +13,9 @@ _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, 
 _SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?", re.I)
 _TARGET_URI = re.compile(r"sip:(?:[^@\s<>;?]+@)?([^@\s<>;?]+)(?:;transport=(udp|tcp))?", re.IGNORECASE)
+_CODEC = re.compile(
+    r"((audio|video|text|application)/)?[A-Za-z0-9*?._+-]{1,60}(/[0-9*?]{1,6}(/[0-9]{1,2})?)?", re.IGNORECASE
+)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 
 
@@ -164,6 +167,18 @@ def _host_name(text: str) -> str:
     return text.lower()
 
 
+def _codec(text: str) -> str:
+    if not _CODEC.fullmatch(text):
+        raise ValueError('expected the name of a codec such as "PCMU", "opus/48000", "G72*" or "video/*"')
+    return text
+
+
+def _exact_codec(text: str) -> str:
+    if _codec(text).startswith(("audio/", "video/")) or not set("*?").isdisjoint(text):
+        raise ValueError('expected the name of one codec such as "PCMU" or "opus/48000/2"')
+    return text
+
+
 def _listed(value: Any) -> Any:
     """One value stands for a list of one; a list becomes immutable."""
     return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
@@ -189,6 +204,9 @@ IpNetwork = Annotated[str, AfterValidator(_network)]
 EndpointText = Annotated[str, AfterValidator(_checked_endpoint)]
 PortRange = Annotated[str, AfterValidator(_checked_range)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+CodecName = Annotated[str, AfterValidator(_codec)]
+"""A pattern that `sbc.media.MediaProfile` understands."""
+ExactCodecName = Annotated[str, AfterValidator(_exact_codec)]
 RouteTarget = Annotated[str, AfterValidator(_target)]
 ONE_OR_MORE = (BeforeValidator(_listed), AfterValidator(_unique))
 """Validators of a field that takes one value or a list of them."""

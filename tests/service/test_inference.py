@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sbc.b2bua import Interworking, Listener, Mode, Redirection, Refer
-from sbc.media import MediaAddress
+from sbc.media import MediaAddress, MediaProfile
 from sbc.service.config import Config, ConfigError, effective, parse
 from sbc.sip import Address
 from tests.support.machine import EDGE, FakeMachine
@@ -57,6 +57,17 @@ def test_what_is_forced_on_the_legs_of_a_peer_or_of_a_zones_strangers() -> None:
     assert [network.zones["public"].how, network.zones["private"].how] == [forced, Interworking()]
     assert network.peers["pbx"].how == Interworking()
     assert config(BOTH + pbx + keys).network.peers["pbx"].how == forced
+
+
+def test_codecs_of_a_peer_and_of_a_zones_strangers() -> None:
+    keys = (
+        'codecs_allowed = ["PCM*", "video/*"]\ncodecs_denied = "PCMU"\ncodecs_first = "PCMA"\ncodecs_offered = "PCMA"\n'
+    )
+    pbx = '[peers.pbx]\nzone = "private"\naddress = "10.0.0.5"\n'
+    network = config(BOTH.replace("[zones.private]", keys + "[zones.private]") + pbx).network
+    said = MediaProfile(("PCM*", "video/*"), ("PCMU",), ("PCMA",), ("PCMA",))
+    assert [network.zones["public"].media, network.peers["pbx"].media] == [said, MediaProfile()]
+    assert config(BOTH + pbx + keys).network.peers["pbx"].media == said
 
 
 def test_each_address_gets_a_listener_for_each_transport() -> None:

@@ -105,3 +105,21 @@ def test_other_uris_are_refused(uri: str) -> None:
 def test_patterns_that_match_nothing_or_are_broken_are_refused(pattern: str) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(values.Pattern).validate_python(pattern)
+
+
+@pytest.mark.parametrize("text", ["PCMU", "opus/48000", "opus/48000/2", "G72*", "video/*", "telephone-event", "*"])
+def test_patterns_of_codecs(text: str) -> None:
+    assert TypeAdapter(values.CodecName).validate_python(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "PC MU", "opus/", "image/t38/x/y/z", "a" * 70, "PCMU\n"])
+def test_what_is_no_codec_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="name of a codec"):
+        TypeAdapter(values.CodecName).validate_python(text)
+
+
+@pytest.mark.parametrize("text", ["G72*", "video/*", "audio/PCMU", "PCM?"])
+def test_what_may_be_several_codecs_cannot_be_offered(text: str) -> None:
+    with pytest.raises(ValidationError, match="one codec"):
+        TypeAdapter(values.ExactCodecName).validate_python(text)
+    assert TypeAdapter(values.ExactCodecName).validate_python("opus/48000/2")
