@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING
 
 from sbc.media.facts import Exchange, MediaError
 from sbc.media.flows import follow
-from sbc.media.formats import have_common
-from sbc.media.stream import Stream, StreamSide, ports_of
-from sbc.sdp import Negotiation
+from sbc.media.stream import OPEN, SETTLED, Stream, StreamSide, ports_of, understand
 
 if TYPE_CHECKING:
     from sbc.media.session import MediaSession
 
-_OPEN = (Negotiation.OFFER_RECEIVED, Negotiation.OFFER_SENT)
 _NO_STREAM = Stream("audio", "", None, None)
 
 
@@ -29,7 +26,7 @@ def bridge(session: MediaSession, side: str, other: MediaSession, its: str, now:
         raise MediaError(500, "the call's media are closed")
     stays = session.b if side == "a" else session.a
     comes = other.a if its == "a" else other.b
-    if stays.state in _OPEN or comes.state in _OPEN:
+    if stays.state in OPEN or comes.state in OPEN:
         raise MediaError(491, "an offer of a side that is to be bridged is open")
     removed = tuple(flow.id for flow in other.flows())
     old = ports_of(
@@ -52,7 +49,7 @@ def bridge(session: MediaSession, side: str, other: MediaSession, its: str, now:
         session.b = comes
     for leg, partner in ((stays, comes), (comes, stays)):
         leg.cname = session.home.cname(partner.facts, leg.cname)
-        leg.state = Negotiation.STABLE
+        leg.state = SETTLED
         leg.asked_again = False
     _make_news(session, side)
     for port in old - ports_of((session.streams,)):
@@ -75,7 +72,7 @@ def _joined(side: str, mine: Stream, theirs: StreamSide | None, source: Stream) 
     named = mine if ours is not None else source
     apart = ours is not None and theirs is not None
     if ours is not None and theirs is not None and mine.kind == source.kind and mine.media == source.media:
-        apart = mine.kind == "rtp" and not have_common(ours.formats, theirs.formats)
+        apart = mine.kind == "rtp" and not understand(ours, theirs)
     return named._replace(a=a, b=b, apart=apart)
 
 

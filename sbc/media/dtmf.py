@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sbc.media.facts import Dtmf, Exchange
-from sbc.media.flow import FlowId
 from sbc.media.flows import follow
 from sbc.media.session import MediaSession
 
@@ -19,8 +18,8 @@ def treat_dtmf(session: MediaSession, side: str, treatment: Dtmf) -> Exchange:
     return Exchange(b"", *follow(session))
 
 
-def dtmf_flow(session: MediaSession, side: str) -> FlowId | None:
-    """The flow by which `DataPlane.send_dtmf` reaches `side` now; None: it takes no events, or neither side has a
+def dtmf_flow(session: MediaSession, side: str) -> str | None:
+    """Id of the flow by which `DataPlane.send_dtmf` reaches `side` now; None: it takes no events, or neither side has a
     treatment."""
     for flow in session.flows():
         events = flow.events_a if side == "a" else flow.events_b

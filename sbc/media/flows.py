@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sbc.media.facts import Dtmf
-from sbc.media.flow import Flow, FlowEvents, FlowId
+from sbc.media.flow import Flow, FlowEvents, FlowId, FlowSide
 from sbc.media.formats import Formats, events, media_rate, payload_map
-from sbc.media.stream import Leg, Stream, StreamSide, flow_side
+from sbc.media.stream import Leg, Stream, StreamSide
 
 if TYPE_CHECKING:
     from sbc.media.session import MediaSession
@@ -49,7 +49,7 @@ def _flow(session: MediaSession, index: int, stream: Stream, a: StreamSide, b: S
     silence = session.home.settings.silence if stream.media in _WATCHED and a.flowing and b.flowing else 0.0
     flow_id = f"{session.call_id}/{index}"
     leg_a, leg_b = session.a, session.b
-    sides = flow_side(leg_a, a), flow_side(leg_b, b)
+    sides = _flow_side(leg_a, a), _flow_side(leg_b, b)
     flow = _tuple(Flow, (flow_id, stream.kind, stream.clock_rate, *sides, silence, *_UNTREATED))
     if a.told != b.formats or b.told != a.formats:
         map_a, map_b = payload_map(a.told, a.formats, b.formats), payload_map(b.told, b.formats, a.formats)
@@ -58,6 +58,12 @@ def _flow(session: MediaSession, index: int, stream: Stream, a: StreamSide, b: S
     if stream.media == "audio" and (leg_a.dtmf is not Dtmf.PASS or leg_b.dtmf is not Dtmf.PASS):
         flow = flow._replace(treatments=flow.treatments | _DTMF, events_a=_events(leg_a, a), events_b=_events(leg_b, b))
     return flow
+
+
+def _flow_side(leg: Leg, side: StreamSide) -> FlowSide:
+    local, _, remote, remote_rtcp, mux, _, _, generation, *_ = side
+    facts = leg.facts
+    return _tuple(FlowSide, (local, remote, remote_rtcp, mux, facts.signalling, facts.latching, generation, leg.cname))
 
 
 def _events(leg: Leg, side: StreamSide) -> FlowEvents:

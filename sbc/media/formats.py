@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from sbc.media.facts import MediaProfile
-from sbc.media.flow import PayloadMap
 from sbc.media.reading import MEMORABLE, STATIC_CODECS, read_section
 from sbc.sdp import split_lines
 
@@ -248,7 +247,7 @@ def renumbered(formats: Formats, changes: Changes) -> Formats:
 
 
 @lru_cache(maxsize=512)
-def payload_map(told: Formats, said: Formats, onward: Formats) -> PayloadMap:
+def payload_map(told: Formats, said: Formats, onward: Formats) -> tuple[tuple[int, int], ...]:
     """What becomes of the payload numbers of packets from a side that was told `told` and said `said`, on their way to
     one that said `onward`.
 

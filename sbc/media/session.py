@@ -20,6 +20,7 @@ from sbc.media.formats import Formats, have_common, named_formats, permitted, re
 from sbc.media.reading import StreamReading, codec_names, read_streams
 from sbc.media.rewriting import Disguise, OurEnd, host_names, rewrite
 from sbc.media.stream import (
+    OPEN,
     Leg,
     Stream,
     StreamSide,
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from sbc.media.media import Media
 
 _OPEN = Disguise(False, frozenset(), "")
-
-_OPEN_OFFERS = (Negotiation.OFFER_RECEIVED, Negotiation.OFFER_SENT)
 
 _tuple = tuple.__new__
 """`_tuple(StreamSide, (...))` is `StreamSide(...)` in half the time."""
@@ -268,7 +267,7 @@ class MediaSession:
         ends = to_leg.dtmf is Dtmf.END
         if not from_leg.agreed.said or (to_leg.agreed.told and all(fits(other, mine, ends) for mine, other in pairs)):
             return b""
-        if from_leg.state in _OPEN_OFFERS:
+        if from_leg.state in OPEN:
             raise MediaError(491, "an offer of the other side is open")
         after = self._move(to_leg, Move.SEND_OFFER)
         description, readings = self._read(from_leg.agreed.said)

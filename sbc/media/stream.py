@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sbc.media.facts import Dtmf, MediaAddress, MediaError, SideFacts
-from sbc.media.flow import FlowSide
 from sbc.media.formats import Formats, have_common
 from sbc.media.reading import StreamReading, rtcp_address
 from sbc.sdp import Negotiation
@@ -16,6 +15,10 @@ from sbc.sip import Address
 _tuple = tuple.__new__
 """`_tuple(StreamSide, (...))` is `StreamSide(...)` in half the time."""
 
+
+SETTLED = Negotiation.STABLE
+OPEN = (Negotiation.OFFER_RECEIVED, Negotiation.OFFER_SENT)
+"""An offer of one of the two is not answered."""
 
 NO_ENCODINGS: Mapping[str, str] = {}
 
@@ -155,12 +158,6 @@ def informed(side: StreamSide, told: Formats, direction: str) -> StreamSide:
     return _tuple(StreamSide, (*side[:10], told, direction))
 
 
-def flow_side(leg: Leg, side: StreamSide) -> FlowSide:
-    local, _, remote, remote_rtcp, mux, _, _, generation, *_ = side
-    facts = leg.facts
-    return _tuple(FlowSide, (local, remote, remote_rtcp, mux, facts.signalling, facts.latching, generation, leg.cname))
-
-
 def ports_of(generations: Iterable[tuple[Stream, ...]]) -> set[Address]:
     ports = set()
     for streams in generations:
@@ -186,6 +183,11 @@ def willing_in_answer(told: str, answered: str) -> str:
     other_sends, other_receives = _WAYS[told]
     sends, receives = _WAYS[answered]
     return _DIRECTIONS[sends or not other_receives, receives or not other_sends]
+
+
+def understand(one: StreamSide, other: StreamSide) -> bool:
+    """Whether some media can pass between two sides of RTP streams."""
+    return have_common(one.formats, other.formats)
 
 
 def fits(side: StreamSide | None, other: StreamSide | None, ends_events: bool = False) -> bool:
