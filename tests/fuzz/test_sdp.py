@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbc.media import MediaError
+from sbc.media import Dtmf, MediaError, MediaProfile, treat_dtmf
 from sbc.sdp import SdpError, SdpLimits, parse_sdp
 from tests.support.media_calls import A_SIDE, B_SIDE, media_with_ports, open_call
 
@@ -68,6 +69,48 @@ def test_what_is_read_is_written_back_and_else_refused(data):
         for media in description.media:
             assert all(line[1] == "=" for line in media.lines)
             assert isinstance(media.formats, list)
+
+
+PROFILES = st.sampled_from(
+    [
+        MediaProfile(),
+        MediaProfile(allow=("PCM*", "H26?", "telephone-event")),
+        MediaProfile((), ("PCMU", "rtx"), ("G729",)),
+    ]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(tampered(), tampered(), st.booleans(), PROFILES, st.sampled_from(Dtmf))
+def test_whatever_two_sides_said_it_can_be_offered_on_our_own_account(offer, answer, hidden, profile, dtmf):
+    media = media_with_ports()
+    session = open_call(media, A_SIDE._replace(hidden=hidden), B_SIDE._replace(profile=profile))
+    other = media.open("other", A_SIDE, B_SIDE)
+    treat_dtmf(session, "a", dtmf)
+    treat_dtmf(other, "b", dtmf)
+    for each, sides in ((session, "ab"), (other, "ba")):
+        for act, side, data in ((each.offer, sides[0], offer), (each.answer, sides[1], answer)):
+            with suppress(MediaError):
+                told = act(side, data, 1.0)
+                parse_sdp(told.sdp)
+    with suppress(MediaError):
+        session.bridge("b", other, "b", 2.0)
+    for side in "abab":
+        with suppress(MediaError):
+            body = session.offer_of(side, 3.0)
+            if body:
+                parse_sdp(body)
+                reader = "b" if side == "a" else "a"
+                session.answer(reader, answer, 3.0)
+    for side in "ab":
+        with suppress(MediaError):
+            assert session.unchanged(side, answer) in (True, False)
+            assert session.standing(side) == session.standing(side)
+    for flow in session.flows():
+        assert all(0 <= number < 128 for pair in (*flow.map_a, *flow.map_b) for number in pair)
+    session.close(4.0)
+    other.close(4.0)
+    assert media.ports_in_use == 0
 
 
 @settings(max_examples=400, deadline=None)
