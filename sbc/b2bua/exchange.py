@@ -184,18 +184,20 @@ def _send(context: Context, call: Call, exchange: Exchange, leg: Leg, body: byte
     built = leg.dialog.request(exchange.method, leg.contact)
     headers = built.headers
     source = call.leg(exchange.origin) if exchange.origin else None
+    crossing_border = None
     if received is not None and source is not None:
         forwards = received.max_forwards
         if forwards is not None:
             headers.set("Max-Forwards", str(forwards - 1))
         headers.add("Allow", allow(received))
-        crossing.cross_headers(received.headers, headers, border(source, leg))
+        crossing_border = border(source, leg)
+        crossing.cross_headers(received.headers, headers, crossing_border)
     else:
         headers.add("Allow", ALLOW)
     if leg.confirmed:
         session_timer.ask(context, leg, headers)
     own_agent(context, headers, "User-Agent")
-    bodies.put(built, body, received, border(source, leg) if source is not None else None)
+    bodies.put(built, body, received, crossing_border)
     exchange.state = ExchangeState.ASKED
     exchange.branch = context.send(call, leg, Purpose.EXCHANGE, built, received=received)
     if exchange.method == "INVITE":

@@ -30,7 +30,7 @@ from sbc.policy import RouteRule
 from sbc.sip import Address, Dialog, Limits, Request, RequestReceived, Response, ResponseReceived, SipError, parse
 from tests.fuzz.transfers import Transfers
 from tests.support.hiding import leaks
-from tests.support.phone import Phone, sdp
+from tests.support.phone import SDP, Phone, sdp
 from tests.support.world import CALLER, INSIDE, OUTSIDE, OUTSIDE6, PBX, PBX2, Edge, Events, Weather, Wires
 
 MOST_STEPS = 40_000
@@ -66,6 +66,13 @@ TELLING = (
     ("Session-Expires", "120;refresher=uas"),
     ("Record-Route", "<sip:10.0.0.5;lr>"),
     ("User-to-User", "313233;encoding=hex"),
+    ("P-Preferred-Identity", '"10.0.0.9" <sip:ann@pbx.secret.example>'),
+    ("Privacy", "user;id;header;session;history"),
+    ("Privacy", "at-10.0.0.9;critical"),
+    ("History-Info", "<sip:3@10.0.0.78?Privacy=history&Reason=SIP%3Btext%3D%2210.0.0.9%22>;index=1"),
+    ("Geolocation", "<cid:here@10.0.0.9>, <http://pbx.secret.example/where>"),
+    ("Accept", "application/sdp, application/x-10.0.0.9"),
+    ("Supported", "from-change"),
 )
 """What elements of the private side write into their messages."""
 BROKEN = (
@@ -111,6 +118,7 @@ class History:
         self.edge = self._edge(seed)
         near, gate, far = (PBX, INSIDE, (CALLER,)) if self.outward else (CALLER, OUTSIDE, (PBX, PBX2))
         self.caller = Phone(self.events, self.network, near, gate, seed + 2, self._in_dialog, self._caller_response)
+        self.caller.company = self._company
         there = OUTSIDE if self.outward else INSIDE
         self.callees = [self.callee(address, there, seed + 3 + n) for n, address in enumerate(far)]
         self.transfers = Transfers(self)
@@ -167,7 +175,27 @@ class History:
             self.in_response,
         )
         phone.obeys = self.rng.random() < 0.7
+        phone.company = self._company
         return phone
+
+    def _company(self, phone: Phone, body: bytes) -> tuple[str, bytes]:
+        """Other parts beside a session description, now and then."""
+        rng = self.rng
+        if rng.random() < 0.9:
+            return SDP, body
+        parts = [f"Content-Type: {SDP}\r\nContent-ID: <sdp@{phone.address.host}>\r\n\r\n".encode() + body]
+        secret = phone.address.host.startswith("10.")
+        contents = (b"\x01\x02", b"hello", b"ask 10.0.0.84" if secret else b"ask", b"--frontier-")
+        for content in rng.sample(contents, rng.randrange(1, 3)):
+            needed = rng.choice(("optional", "optional", "required"))
+            kind = rng.choice(("application/isup", f"text/plain;name={PBX.host}" if secret else "text/plain"))
+            head = f"Content-Type: {kind}\r\nContent-Disposition: x;handling={needed}\r\n\r\n"
+            parts.insert(rng.randrange(2), head.encode() + content)
+        boundary = f"frontier-{phone.address.host}"
+        lines = b"".join(f"--{boundary}\r\n".encode() + part + b"\r\n" for part in parts)
+        if rng.random() < 0.95:
+            lines += f"--{boundary}--\r\n".encode()
+        return f"multipart/{rng.choice(('mixed', 'related', 'alternative'))};boundary={boundary}", lines
 
     def _misfortunes(self) -> None:
         rng, edge = self.rng, self.edge

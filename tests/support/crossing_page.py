@@ -58,8 +58,9 @@ of the sources' own descriptions.
 
 Bodies (`sbc/b2bua/bodies.py`): the session description is found and rewritten, also as a part of a multipart body,
 which gets a boundary of our own; other bodies and parts cross octet for octet, with their Content-* fields (Content-ID
-with our host). What does not cross: out of a hidden zone a part that names a host, or that is encoded so that nobody
-can tell; in any direction what could hold another session that leads media past us: a second session description,
+with our host). What does not cross: out of a hidden zone a part that holds an IP address or a known name of it, or that
+is encoded so that nobody can tell; in any direction what could hold another session that leads media past us: a second
+session description,
 `multipart/signed`, `multipart/encrypted`, `application/pkcs7-mime`, `message/sip`, `message/external-body`. Where such
 a part may be ignored (`handling=optional`) it is left out; otherwise the request gets 415, but for emergency calls,
 which go on without it. Of responses, ACK and BYE it is left out.

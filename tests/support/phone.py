@@ -28,6 +28,8 @@ from sbc.sip import (
 )
 from tests.support.world import Events, Wires, tokens
 
+SDP = "application/sdp"
+
 
 def sdp(address: Address, port: int, version: int = 1, direction: str = "sendrecv") -> bytes:
     name = "secret session" if address.host.startswith("10.") else "session"
@@ -56,6 +58,8 @@ class Phone:
     seed: int
     on_request: Callable[[Phone, RequestReceived], None] | None = None
     on_response: Callable[[Phone, ResponseReceived], None] | None = None
+    company: Callable[[Phone, bytes], tuple[str, bytes]] | None = None
+    """Puts other parts beside a session description: the type and content of the whole body."""
     requests: list[Request] = field(default_factory=list)
     """New requests that came in, ACKs among them."""
     responses: list[tuple[str, Response]] = field(default_factory=list)
@@ -148,9 +152,16 @@ class Phone:
                 *headers,
             )
         )
-        if body:
-            fields.set("Content-Type", "application/sdp")
-        return Request(method, uri, fields, body)
+        return Request(method, uri, fields, self._dressed(fields, body))
+
+    def _dressed(self, headers: Headers, body: bytes, kind: str = SDP) -> bytes:
+        """The body as it is sent, its type told."""
+        if not body:
+            return b""
+        if kind == SDP and self.company is not None:
+            kind, body = self.company(self, body)
+        headers.set("Content-Type", kind)
+        return body
 
     def send(self, request: Request) -> str:
         transaction, effects = self.stack.send_request(request, self.hop, self.events.now)
@@ -164,25 +175,21 @@ class Phone:
     def ack(self, response: Response, body: bytes = b"") -> None:
         assert self.dialog is not None
         request = self.dialog.request("ACK", None, cseq=response.cseq.number)
-        if body:
-            request.body = body
-            request.headers.add("Content-Type", "application/sdp")
+        request.body = self._dressed(request.headers, body)
         self.run(self.stack.send_ack(request, self.hop, self.events.now))
 
     def in_dialog(
         self,
         method: str,
         body: bytes = b"",
-        content_type: str = "application/sdp",
+        content_type: str = SDP,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> str:
         assert self.dialog is not None
         request = self.dialog.request(method, self.contact)
         for name, value in headers:
             put(request.headers, name, value)
-        if body:
-            request.body = body
-            request.headers.set("Content-Type", content_type)
+        request.body = self._dressed(request.headers, body, content_type)
         return self.send(request)
 
     def answer(
@@ -196,9 +203,8 @@ class Phone:
         request = event.request
         if request.to.tag is None and tag is None:
             tag = self._tag(request)
-        response = make_response(request, status, to_tag=tag, body=body)
-        if body:
-            response.headers.add("Content-Type", "application/sdp")
+        response = make_response(request, status, to_tag=tag)
+        response.body = self._dressed(response.headers, body)
         response.headers.add("Contact", self.contact)
         response.headers.add("Server", "SecretPBX/2.0" if self.address.host.startswith("10.") else "Phone/2.0")
         for name, value in headers:
