@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from sbc.b2bua.call import Leg
 from sbc.b2bua.hooks import Reject
-from sbc.b2bua.network import Mode
+from sbc.b2bua.network import Mode, Refer
 from sbc.sip import Headers, Request, Response, Uri
 
 ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "MESSAGE", "PRACK", "REFER", "NOTIFY")
@@ -45,7 +45,7 @@ def _narrowed(allowed: str) -> str:
     return ", ".join(name for name in ALLOWED if name in names or name in _OURS)
 
 
-_OURS = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "PRACK"})
+_OURS = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "PRACK", "REFER"})
 """Methods that we serve on a leg whatever its other side allows."""
 
 SUPPORTED = frozenset({"100rel", "timer", "replaces"})
@@ -75,8 +75,11 @@ def required(request: Request) -> frozenset[str]:
     return _option_tags(", ".join(request.headers.get_all("Require"))) if "Require" in request.headers else frozenset()
 
 
-def passed(received: Request | Response, built: Headers) -> None:
-    """Let the tags of extensions cross that are between the user agents."""
+def passed(received: Request | Response, built: Headers, other: Leg | None = None) -> None:
+    """Let the tags of extensions cross that are between the user agents; and say that we know Replaces, where a message
+    of `other` begins a dialog and we do what its element cannot."""
+    if other is not None and "replaces" not in other.supports and other.how.refer is not Refer.PASS:
+        built.add("Supported", "replaces")
     for name in ("Supported", "Require"):
         if name in received.headers:
             tags = [tag for tag in received.headers.values(name) if tag.lower() in PASSED]

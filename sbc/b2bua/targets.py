@@ -216,7 +216,7 @@ def _b_invite(context: Context, call: Call, leg: Leg, target: Target, body: byte
     if reliable.offered_to(call, leg):
         headers.add("Require" if reliable.required_of(leg) else "Supported", "100rel")
     session_timer.ask(context, leg, headers)
-    passed(received, headers)
+    passed(received, headers, call.a)
     if target.uri.startswith("urn:"):  # RFC 6881 section 9.2: a service has no host to be found by
         headers.add("Route", f"<sip:{uri_host(target.host)}{f':{target.port}' if target.port else ''};lr>")
     replacing.add_replaces(call, headers)

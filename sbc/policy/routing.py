@@ -111,8 +111,8 @@ class Routing:
         if peer is not None:
             return _to_peer(peer, uri)
         zones = [zone.name for zone in self._network.zones.values() if zone.open and zone.name != call.zone.name]
-        at_home = [peer for peer in self._network.peers.values() if peer.zone == call.zone.name]
-        if len(zones) != 1 or any(peer.host.lower() == uri.host for peer in at_home):
+        at_home = {peer.host.lower() for peer in self._network.peers.values() if peer.zone == call.zone.name}
+        if len(zones) != 1 or uri.host in at_home or uri.host == call.hop.remote.host:
             return None
         transport = uri.params.get("transport")
         transports = (transport.upper(),) if transport else ("UDP", "TCP")

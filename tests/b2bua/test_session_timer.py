@@ -117,7 +117,7 @@ def test_a_callee_that_wants_more_gets_it(new_ladder: Callable[..., Ladder], mod
         callee -> 422 | Min-SE: 3600
         callee <- ACK
         callee <- INVITE sdp | CSeq: 2 INVITE | Call-ID: $call | Session-Expires: 3600 | Min-SE: 3600
-            | Supported: 100rel, timer
+            | Supported: 100rel, timer, replaces
         callee -> 200 sdp | {SPEAKS} | Session-Expires: 3600;refresher=uac
         callee <- ACK | CSeq: 2 ACK
         caller <- 200 sdp

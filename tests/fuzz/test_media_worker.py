@@ -6,10 +6,11 @@ import contextlib
 import random
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from sbc.media.flow import PlaneLost, PortsReady, StatsReport
+from sbc.media.flow import FlowEvents, PlaneLost, PortsReady, StatsReport
 from sbc.sip import Address
 from tests.support.planes import Phone, UserspaceUnderTest, flow, rtp, side
 
@@ -34,15 +35,27 @@ def _garbage(chance: random.Random) -> bytes:
     return bytes(datagram[: chance.randrange(len(datagram) + 1)] if kind == 2 else datagram)
 
 
-@pytest.mark.parametrize("cname", ["", "token"])
-def test_nothing_that_comes_on_a_media_port_ends_the_worker(under_test: UserspaceUnderTest, cname: str) -> None:
+EVENTS = FlowEvents(((0, 8000), (101, 16000)), (101, 8000), report=True, swallow=True)
+"""Payload number 0 too, so that garbage is read as events."""
+TREATED = {
+    "treatments": frozenset({"dtmf", "payload-map"}),
+    "map_a": ((1, 2), (2, 1)),
+    "events_a": EVENTS._replace(swallow=False),
+    "events_b": EVENTS,
+}
+
+
+@pytest.mark.parametrize(("cname", "treatments"), [("", {}), ("token", {}), ("", TREATED)])
+def test_nothing_that_comes_on_a_media_port_ends_the_worker(
+    under_test: UserspaceUnderTest, cname: str, treatments: dict[str, Any]
+) -> None:
     chance = random.Random(7983)
     near, far, thief = Phone(), Phone(), Phone("127.0.0.66")
     under_test.plane.bind("127.0.0.1", 2)
     ports = [Address("127.0.0.1", port) for port in under_test.wait(PortsReady).ports]
     a = side(ports[0], near.address, cname=cname, rtcp_mux=True)
     b = side(ports[1], far.address, cname=cname, rtcp_mux=True)
-    under_test.plane.apply(flow("c/0", a, b))
+    under_test.plane.apply(flow("c/0", a, b, **treatments))
     under_test.run(0.05)
     pid = under_test.pid
     for n in range(6000):
@@ -51,6 +64,7 @@ def test_nothing_that_comes_on_a_media_port_ends_the_worker(under_test: Userspac
         speaker.send(Address(port.host, port.port + chance.randrange(2)), _garbage(chance))
         if n % 100 == 0:
             under_test.run(0.001)
+            under_test.plane.send_dtmf("c/0", chance.choice("abx"), chance.choice("1#x"), chance.randrange(-5, 100))
     far.sock.setblocking(True)
     for n in range(100):  # the kernel may have dropped some of the flood, and these with it
         near.send(ports[0], rtp(n, payload=b"after all that"))
