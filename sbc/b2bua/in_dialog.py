@@ -49,7 +49,7 @@ def request_received(
         context.decided(call, "call", refusal.policy, f"{request.method} refused: {refusal.status}", refusal.reason)
         answer(context, call.id, request, transaction, refusal.status, refusal.phrase, refusal.headers)
     elif request.method == "OPTIONS":
-        headers = (("Allow", capabilities.ALLOW), ("Accept", "application/sdp"))
+        headers = (("Allow", capabilities.ALLOW), ("Accept", bodies.ACCEPT))
         answer(context, call.id, request, transaction, 200, headers=headers)
     elif request.method in _OFFERING:
         capabilities.note(leg, request)

@@ -5,7 +5,7 @@ RFC 3261 sections 8.2, 11 (OPTIONS), 12.2.2.
 
 from __future__ import annotations
 
-from sbc.b2bua import capabilities
+from sbc.b2bua import bodies, capabilities
 from sbc.b2bua.commands import Abandon
 from sbc.b2bua.context import Context, answer
 from sbc.b2bua.hooks import CallView, Drop, Reject
@@ -42,7 +42,7 @@ def _answer(request: Request) -> Reject:
         return unsupported
     if request.method == "OPTIONS":
         # 11.2: as an INVITE would be answered; with Max-Forwards 0 as well, since it goes no further
-        return Reject("call", 200, "", headers=(("Allow", capabilities.ALLOW), ("Accept", "application/sdp")))
+        return Reject("call", 200, "", headers=(("Allow", capabilities.ALLOW), ("Accept", bodies.ACCEPT)))
     # 8.2.1: "If the UAS ... does not support the method ... it MUST generate a 405 (Method Not Allowed)"
     return Reject("call", 405, "", headers=(("Allow", _ALLOW),))
 

@@ -101,7 +101,7 @@ def test_priority_and_place_cross(ladder: Ladder) -> None:
         callee <- INVITE body | Geolocation: <cid:here@phone.example> | Geolocation-Routing: yes
                | Resource-Priority: esnet.1 | Priority: emergency | Require: resource-priority
         callee -> 417 | Accept-Resource-Priority: esnet.0
-        callee <- ACK
+        callee <- ACK urn:service:sos | Route: <sip:10.0.0.5;lr>
         caller <- 417 | Accept-Resource-Priority: esnet.0
         caller -> ACK
     """
