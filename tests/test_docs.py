@@ -42,7 +42,11 @@ def test_settings_that_the_guide_names_exist() -> None:
 
 def test_each_row_about_interworking_names_a_test_that_exists() -> None:
     page = (ROOT / "docs/interworking.md").read_text("utf-8")
-    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith(("| A side", "| transferor"))]
+    rows = [
+        line
+        for line in page.splitlines()
+        if line.startswith("| ") and not line.startswith(("| A side", "| transferor"))
+    ]
     assert len(rows) > 40
     for row in rows:
         (file, name), *_ = re.findall(r"`(test_\w+)::(test_\w+)`", row) or [("", row)]
