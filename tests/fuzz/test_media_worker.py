@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sbc.media.flow import FlowEvents, PlaneLost, PortsReady, StatsReport
+from sbc.media.flow import FlowEvents, Latching, PlaneLost, PortsReady, StatsReport
 from sbc.sip import Address
 from tests.support.planes import Phone, UserspaceUnderTest, flow, rtp, side
 
@@ -53,8 +53,8 @@ def test_nothing_that_comes_on_a_media_port_ends_the_worker(
     near, far, thief = Phone(), Phone(), Phone("127.0.0.66")
     under_test.plane.bind("127.0.0.1", 2)
     ports = [Address("127.0.0.1", port) for port in under_test.wait(PortsReady).ports]
-    a = side(ports[0], near.address, cname=cname, rtcp_mux=True)
-    b = side(ports[1], far.address, cname=cname, rtcp_mux=True)
+    a = side(ports[0], near.address, cname=cname, rtcp_mux=True, latching=Latching.STRICT)
+    b = side(ports[1], far.address, cname=cname, rtcp_mux=True, latching=Latching.STRICT)
     under_test.plane.apply(flow("c/0", a, b, **treatments))
     under_test.run(0.05)
     pid = under_test.pid
