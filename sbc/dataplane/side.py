@@ -257,9 +257,8 @@ class Side:
         assert self.connected is not None
         if not self.flow.is_rtp:
             return self._hear_connected
-        passage = self.passage
-        table = passage.table if passage is not None and passage.only_maps else None
-        admit = passage.admit if passage is not None and table is None else None
+        if self.passage is not None:
+            return self._treated_hear(self.passage)
         receive = self.connected.recv_into
         count = self.reception.count
         other = self.other
@@ -273,14 +272,35 @@ class Side:
                 first, second, sequence, timestamp, ssrc = _FIXED_HEADER(BUFFER)
                 if first & 0xC0 == 0x80 and not 192 <= second <= 223:
                     count(size, sequence, timestamp, ssrc, now)
-                    if table is not None:
-                        BUFFER[1] = table[second]
-                    elif admit is not None and not admit(size, second, sequence, timestamp, ssrc, now):
-                        return
                     try:
                         other.forward(_VIEWS[size])
                     except OSError:
                         other.send_again(_VIEWS[size])
+                    return
+            self._take(size, now)
+
+        return hear
+
+    def _treated_hear(self, passage: Passage) -> Hear:
+        """The same for a side whose packets are treated."""
+        assert self.connected is not None
+        receive, count, other, admit = self.connected.recv_into, self.reception.count, self.other, passage.admit
+        table = passage.table if passage.only_maps else None
+
+        def hear(now: float) -> None:
+            try:
+                size = receive(BUFFER)
+            except OSError:
+                return
+            if 12 <= size <= _USUAL:
+                first, second, sequence, timestamp, ssrc = _FIXED_HEADER(BUFFER)
+                if first & 0xC0 == 0x80 and not 192 <= second <= 223:
+                    count(size, sequence, timestamp, ssrc, now)
+                    if table is not None:
+                        BUFFER[1] = table[second]
+                    elif not admit(size, second, sequence, timestamp, ssrc, now):
+                        return
+                    other.send(_VIEWS[size])
                     return
             self._take(size, now)
 
