@@ -11,6 +11,7 @@ from sbc.b2bua.call import Leg
 from sbc.b2bua.context import Context, border, uri_host
 from sbc.b2bua.hooks import CallView, Reject, RouteVerdict, Target, Targets
 from sbc.b2bua.hosts import USER_KINDS, masked_uri
+from sbc.b2bua.network import Peer
 from sbc.b2bua.whereabouts import is_private
 from sbc.sip import Headers, NameAddress, Request, Uri
 
@@ -21,11 +22,22 @@ def route_of(context: Context, leg: Leg, uri: Uri) -> RouteVerdict:
     """Where a call to `uri` of the element of `leg` goes."""
     if not _is_at_home(context, leg, uri):
         return context.hooks.route(as_call(context, leg, bare(uri)))
-    # a user of its own network, which it would not call through us: its next hop knows
-    remote = leg.hop.remote
-    peer = leg.peer.name if leg.peer is not None else None
-    target = Target(leg.zone.name, bare(uri), remote.host, remote.port, (leg.hop.transport,), peer)
+    # a user of its own network, which it would not call through us
+    peer = _neighbour(context, leg, uri.host)
+    if peer is not None:
+        target = Target(peer.zone, bare(uri), peer.host, peer.port, peer.transports, peer.name)
+    else:  # its next hop knows
+        remote = leg.hop.remote
+        name = leg.peer.name if leg.peer is not None else None
+        target = Target(leg.zone.name, bare(uri), remote.host, remote.port, (leg.hop.transport,), name)
     return Targets("transfer", (target,), "a user of the transferor's own network")
+
+
+def _neighbour(context: Context, leg: Leg, host: str) -> Peer | None:
+    """Another configured peer of the zone that `leg` is in."""
+    peers = context.network.peers.values()
+    own = leg.peer.name if leg.peer is not None else ""
+    return next((p for p in peers if p.zone == leg.zone.name and p.host.lower() == host and p.name != own), None)
 
 
 def as_call(context: Context, leg: Leg, uri: str) -> CallView:
@@ -103,7 +115,7 @@ def _is_at_home(context: Context, leg: Leg, uri: Uri) -> bool:
     host = uri.host
     if not leg.zone.hidden or not host or host in context.places.own_hosts:
         return False
-    if leg.peer is not None and host == leg.peer.host.lower():
+    if (leg.peer is not None and host == leg.peer.host.lower()) or _neighbour(context, leg, host) is not None:
         return True
     elsewhere = any(peer.host.lower() == host for peer in context.network.peers.values() if peer.zone != leg.zone.name)
     return not elsewhere and (host in leg.names or is_private(host))

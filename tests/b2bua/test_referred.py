@@ -56,6 +56,18 @@ def test_a_user_of_the_transferors_own_network_is_called_there(ladder: Ladder) -
     )
 
 
+def test_a_neighbour_of_the_transferor_is_called_directly(new_ladder: Callable[..., Ladder]) -> None:
+    desk = Peer("desk", "private", "10.0.0.9", 5070, ("TCP",))
+    ladder = new_ladder(
+        peers=(Peer("pbx", "private", PBX.host, None), desk), routes=(RouteRule("all", "public", to=("pbx",)),)
+    )
+    context, call = under_way(ladder)
+    assert call.b is not None
+    route = referred.route_of(context, call.b, parse_uri("sip:7@10.0.0.9:5070"))
+    assert isinstance(route, Targets)
+    assert route.targets[0][:6] == ("private", "sip:7@10.0.0.9:5070", "10.0.0.9", 5070, ("TCP",), "desk")
+
+
 def test_so_is_a_user_of_the_peer_by_its_name(new_ladder: Callable[..., Ladder]) -> None:
     ladder = new_ladder(peers=(Peer("pbx", "private", "pbx.example", None),), names={"pbx.example": (PBX.host,)})
     ladder.wait(0.1)

@@ -14,21 +14,20 @@ if TYPE_CHECKING:
 
 DAVE = Address("198.51.100.9", 5090)
 THIRD = Address(PBX.host, 5062)
-PLACES = (
-    f"<sip:1002@{OUTSIDE.host}>",
+PLACES = (f"<sip:1002@{OUTSIDE.host}>", f"<sip:2002@{DAVE.host}:{DAVE.port}>", "<tel:+4930123>", "<sip:1@host.example>")
+INNER_PLACES = (
+    *PLACES,
     f"<sip:1002@{PBX.host}>",
-    f"<sip:2002@{DAVE.host}:{DAVE.port}>",
     f"<sip:1002@{INSIDE.host}>",
     "<sip:1002@10.0.0.99;transport=tcp>",
     "<sip:1002@pbx.secret.example>",
-    "<tel:+4930123>",
 )
 STRANGE = (
     "<sip:@@@>",
     "<sips:1@192.0.2.1>",
     f"<sip:1@{OUTSIDE.host};method=BYE>",
     f"<sip:1@{OUTSIDE.host}?Replaces=x>",
-    f"<sip:1@{PBX.host}?Replaces=x%4010.0.0.9%3Bto-tag%3D1%3Bfrom-tag%3D2&Replaces=y>",
+    f"<sip:1@{OUTSIDE.host}?Replaces=x%4010.0.0.9%3Bto-tag%3D1%3Bfrom-tag%3D2&Replaces=y>",
     "",
 )
 FRAGMENTS = (
@@ -62,7 +61,8 @@ class Transfers:
 
     def refer(self, phone: Phone) -> None:
         rng = self.history.rng
-        value = rng.choice(STRANGE) if rng.random() < 0.1 else rng.choice(PLACES)
+        places = INNER_PLACES if phone.address.host.startswith("10.") else PLACES
+        value = rng.choice(STRANGE) if rng.random() < 0.1 else rng.choice(places)
         replaces = self._somebodys(phone)
         if replaces and rng.random() < 0.5 and value.startswith("<sip:") and "?" not in value:
             value = f"{value[:-1]}?Replaces={quote(replaces)}>"

@@ -110,13 +110,25 @@ class Baresip:
 
     def heard(self) -> tuple[array.array[int], int]:
         """The samples that it decoded, and their rate in Hz; complete after `stop`."""
+        return _samples(self._recorded()[0])
+
+    def heard_last(self, seconds: float) -> tuple[array.array[int], int]:
+        """The same of its last call, and of that the last `seconds`."""
+        samples, rate = _samples(max(self._recorded(), key=lambda path: path.stat().st_mtime_ns))
+        return samples[-int(seconds * rate) :], rate
+
+    def _recorded(self) -> list[Path]:
         found = sorted(self._recordings.glob("*-dec.wav"))
         assert found, f"baresip decoded nothing:\n{self.log()[-3000:]}"
-        with wave.open(str(found[0]), "rb") as recording:
-            assert recording.getsampwidth() == 2
-            data = recording.readframes(recording.getnframes())
-            samples = array.array("h", data[: len(data) // 2 * 2])
-            return samples[:: recording.getnchannels()], recording.getframerate()
+        return found
+
+
+def _samples(path: Path) -> tuple[array.array[int], int]:
+    with wave.open(str(path), "rb") as recording:
+        assert recording.getsampwidth() == 2
+        data = recording.readframes(recording.getnframes())
+        samples = array.array("h", data[: len(data) // 2 * 2])
+        return samples[:: recording.getnchannels()], recording.getframerate()
 
 
 def write_tone(path: Path, frequency: int, seconds: int = 30) -> None:
