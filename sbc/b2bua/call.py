@@ -276,6 +276,8 @@ class Leg:
     timer: SessionTimer | None = None
     forks: dict[str, Dialog] = field(default_factory=dict)
     """On a B leg that is not answered: its early dialogs, by the other side's tag."""
+    hung_up: str | None = None
+    """On a B leg: the other side's tag of a dialog that has ended with BYE, before its 2xx was seen."""
     forked: bool = False
     """On a B leg that is answered: others than the one that answered have rung."""
     fixed_hop: bool = False

@@ -161,7 +161,9 @@ def _not_now(call: Call, leg: Leg, other: Leg | None, method: str) -> Reject | N
     if call.b is None or (leg is not call.a and leg is not call.b):
         return Reject("exchange", 500, "the caller speaks to another target", "Not Yet Answered", RETRY_LATER)
     if not (leg.confirmed and other.confirmed) and not (
-        method != "INVITE" and allows(other, "UPDATE") and first_offer.agreed_with(call, call.b)
+        method != "INVITE"
+        and allows(other, "UPDATE")
+        and first_offer.agreed_with(call, call.b, call.b.dialog.remote_tag if call.b.dialog else "")
     ):
         return Reject("exchange", 500, "before the answer no new offer can cross", "Not Yet Answered", RETRY_LATER)
     return None

@@ -77,9 +77,11 @@ def _answer(
     first, media = call.first, call.media
     assert media is not None
     known = first.answers.get(speaker)
-    if known is not None and (known.firm or not said):
-        # RFC 3261 13.2.1: once it was reliable, "any session descriptions in subsequent responses" are ignored
-        said, firm = known.sdp, firm or known.firm
+    if known is not None and known.firm:
+        # RFC 3261 13.2.1: "any session descriptions in subsequent responses" are ignored
+        said, firm = known.sdp, True
+    elif not said:  # what is reliable has none; an earlier one that was not is good enough for a sloppy 2xx
+        said, firm = known.sdp if known is not None else b"", False
     if not said:
         if final:
             raise MediaError(488, "the answer to the INVITE has no session description")  # 13.2.1
@@ -128,10 +130,11 @@ def _face(context: Context, call: Call, leg: Leg) -> None:
             context.out.append(ApplyFlow(flow))
 
 
-def agreed_with(call: Call, leg: Leg) -> bool:
-    """Whether the session stands between the A leg and the early dialog of B leg `leg`, so that either may make a new
-    offer before the answer (RFC 3311 section 5.1)."""
+def agreed_with(call: Call, leg: Leg, tag: str) -> bool:
+    """Whether the session stands between the A leg and the early dialog `tag` of B leg `leg`, so that either may make a
+    new offer before the answer (RFC 3311 section 5.1)."""
     first = call.first
-    if not first.settled or leg.dialog is None or first.speaker != (leg.local_tag, leg.dialog.remote_tag):
+    if not first.settled or first.speaker != (leg.local_tag, tag) or reliable.answer_waits(call):
         return False
-    return not reliable.answer_waits(call) and (first.given or not first.by_caller)
+    answer = first.answers.get(first.speaker)
+    return not first.by_caller or (first.given and answer is not None and answer.firm)

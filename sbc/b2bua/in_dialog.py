@@ -76,7 +76,8 @@ def _end(context: Context, call: Call, leg: Leg, request: Request, transaction: 
     elif call.role is Role.TAKING:
         leg.told_the_end = True
         context.step(call, Input.ENDED_HERE, Ending("callee", "BYE", 480))
-    # 15: the callee's UA "MUST NOT send a BYE on an early dialog"; the final response of its INVITE will come
+    else:  # 15: the callee's UA "MUST NOT send a BYE on an early dialog": its 2xx is late, or lost
+        leg.hung_up = request.from_.tag or ""
 
 
 def _refusal(call: Call, leg: Leg, request: Request) -> Reject | None:

@@ -6,7 +6,7 @@ or a new offer. Where only the B leg does, it is acknowledged here at once.
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies, crossing, exchange
+from sbc.b2bua import bodies, crossing, exchange, first_offer
 from sbc.b2bua.answers import session_description
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Prack, PrackOwed, Provisional, Purpose, Reliable
 from sbc.b2bua.commands import Respond
@@ -219,6 +219,8 @@ def _pass_on(
             answer(context, call.id, request, transaction, 200)
         return
     try:
+        if body and not acknowledged.offer and not first_offer.agreed_with(call, other, owed.tag):
+            raise MediaError(500, "the first offer is not answered on both legs")
         sdp = _taken(context, call, leg, body, acknowledged.offer)
     except MediaError as fault:
         context.decided(call, "adapt_media", "media", f"reject {fault.status}", fault.reason)

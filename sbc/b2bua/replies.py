@@ -27,8 +27,8 @@ def pass_provisional(context: Context, call: Call, event: object) -> None:
         context.decided(call, "adapt_media", "media", "early answer ignored", fault.reason)
     if call.record.ringing is None and response.status == 180:
         call.record.ringing = context.now
-    if not session_description(response):
-        body = b""  # what another one has said before need not be said again
+    if not session_description(response) or call.first.given:
+        body = b""  # what has been said before, by another one or for good, need not be said again
     reliable.send(context, call, leg, a_response(context, call, leg, response, body), response)
 
 

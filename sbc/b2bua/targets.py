@@ -294,6 +294,10 @@ def _answered(context: Context, call: Call, attempt: Attempt, leg: Leg, response
     session_timer.answered(context, call, leg, response)
     let_all_go(context, call, _ELSEWHERE, winner=attempt)
     _speaks(call, attempt, leg)
+    if leg.hung_up == leg.dialog.remote_tag:
+        leg.told_the_end = True
+        context.step(call, Input.BAD_ANSWER, (response, Ending("callee", "BYE", 480)))
+        return
     try:
         body = first_offer.heard(context, call, leg, response, False)
     except MediaError as fault:

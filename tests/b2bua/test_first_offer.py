@@ -114,6 +114,27 @@ def test_when_the_caller_has_answered_an_offer_no_other_target_can_be_tried(
     )
 
 
+def test_a_reliable_response_without_an_answer_makes_none_of_an_earlier_one(ladder: Ladder) -> None:
+    ladder.play(
+        INVITED,
+        """
+        callee -> 183 sdp
+        caller <- 183 sdp
+        callee -> 180 rel
+        caller <- 180 rel
+        caller -> PRACK sdp
+        caller <- 500 PRACK
+        callee <- PRACK
+        callee -> 200 PRACK
+        callee -> 200 sdp
+        callee <- ACK
+        caller <- 200 sdp
+        caller -> ACK
+    """,
+        HUNG_UP,
+    )
+
+
 def test_each_fork_is_acknowledged_for_itself(ladder: Ladder) -> None:
     ladder.play(
         INVITED,

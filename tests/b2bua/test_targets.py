@@ -503,3 +503,22 @@ def test_a_target_elsewhere_is_found_by_its_port(new_ladder: Callable[..., Ladde
         caller <- 100
         callee <- INVITE sip:1001@10.0.0.5:5080 sdp
     """)
+
+
+def test_a_callee_that_hangs_up_before_its_answer_is_seen_is_not_called_back(ladder: Ladder) -> None:
+    """The 2xx was lost, or the BYE overtook it."""
+    ladder.play("""
+        caller -> INVITE sdp
+        caller <- 100
+        callee <- INVITE sdp
+        callee -> 180
+        caller <- 180
+        callee -> BYE
+        callee <- 200 BYE
+        callee -> 200 sdp
+        callee <- ACK
+        caller <- 480
+        caller -> ACK
+        0.1 s
+    """)
+    assert (ladder.record.ended_by, ladder.record.cause) == ("callee", "BYE")

@@ -29,6 +29,7 @@ from sbc.media import PlaneLost, Silent
 from sbc.policy import RouteRule
 from sbc.sip import Address, Dialog, Limits, Request, RequestReceived, Response, ResponseReceived, SipError, parse
 from tests.fuzz.transfers import Transfers
+from tests.support.conduct import Conduct
 from tests.support.hiding import leaks
 from tests.support.phone import SDP, Phone, sdp
 from tests.support.world import CALLER, INSIDE, OUTSIDE, OUTSIDE6, PBX, PBX2, Edge, Events, Weather, Wires
@@ -116,6 +117,7 @@ class History:
         self.malign = rng.random() < 0.5
         self.outward = rng.random() < 0.3
         self.edge = self._edge(seed)
+        self.conduct = Conduct(self.edge.b2bua)
         near, gate, far = (PBX, INSIDE, (CALLER,)) if self.outward else (CALLER, OUTSIDE, (PBX, PBX2))
         self.caller = Phone(self.events, self.network, near, gate, seed + 2, self._in_dialog, self._caller_response)
         self.caller.company = self._company
@@ -391,6 +393,7 @@ class History:
     def faults(self) -> list[str]:
         faults = [f"{name} left: {size}" for name, size in self.edge.left_over().items()]
         faults += [f"leaked: {token}" for token in leaks(self.network.sent, (OUTSIDE, OUTSIDE6), INSIDE)]
+        faults += self.conduct.end()
         return faults + self._repeated_finals() + self._repeated_byes() + self._strange_messages()
 
     def _repeated_finals(self) -> list[str]:
