@@ -88,6 +88,10 @@ def _answer(
         return b""
     if speaker == first.speaker and known is not None and known.firm:
         return first.told
+    if known is not None or len(first.answers) < _MOST_ANSWERS:
+        first.answers[speaker] = Heard(said, firm)
+    if not final and _is_busy(call):
+        return b""  # it is heard when it takes the call
     _face(context, call, leg)
     if first.given:  # the A leg has its answer; this one is to the offer that this element has, whatever came since
         media.standing("b")
@@ -97,11 +101,14 @@ def _answer(
         exchange = media.answer("b", said, context.now, final=final or firm or first.settled)
         context.apply(call, exchange)
         first.told = exchange.sdp
-    if known is not None or len(first.answers) < _MOST_ANSWERS:
-        first.answers[speaker] = Heard(said, firm)
     first.settled = first.settled or firm
     first.speaker = speaker
     return first.told
+
+
+def _is_busy(call: Call) -> bool:
+    """A new offer is open between the A leg and another early dialog."""
+    return call.exchange is not None or any(prack.offer for prack in call.pracks.values())
 
 
 def _offer(

@@ -288,13 +288,16 @@ def _give_up(context: Context, call: Call, waiting: Prack) -> None:
         answer(context, call.id, waiting.request, waiting.transaction, 200)
 
 
-def gone(context: Context, call: Call, leg: Leg) -> None:
-    """The INVITE of B leg `leg` is over: what it said and the A leg has not heard is not said."""
+def gone(context: Context, call: Call, leg: Leg, tag: str | None = None) -> None:
+    """The INVITE of B leg `leg` is over, or its early dialog `tag` is: what it said and the A leg has not heard is not
+    said."""
     state = call.a.reliable
-    if state is not None:
+    if state is not None and tag is None:
         state.waiting = [each for each in state.waiting if each.leg is not leg]
-    for branch in [branch for branch, waiting in call.pracks.items() if waiting.leg is leg]:
-        _give_up(context, call, call.pracks.pop(branch))
+    for branch, waiting in list(call.pracks.items()):
+        sent = call.clients.get(branch)
+        if waiting.leg is leg and (tag is None or sent is None or sent.request.to.tag == tag):
+            _give_up(context, call, call.pracks.pop(branch))
 
 
 def overtaken(context: Context, call: Call) -> None:

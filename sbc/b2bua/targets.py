@@ -269,6 +269,7 @@ def _fork_gone(context: Context, call: Call, leg: Leg, tag: str) -> None:
     dialog = leg.forks.pop(tag, None)
     if dialog is not None:
         exchange.gone(context, call, leg, tag)
+        reliable.gone(context, call, leg, tag)
         leg.dialog = next(reversed(leg.forks.values()), None)
 
 
@@ -288,6 +289,7 @@ def _answered(context: Context, call: Call, attempt: Attempt, leg: Leg, response
     leg.forked = bool(leg.forks.keys() - {leg.dialog.remote_tag})
     for tag in leg.forks.keys() - {leg.dialog.remote_tag}:
         exchange.gone(context, call, leg, tag)
+        reliable.gone(context, call, leg, tag)
     leg.forks.clear()
     note(leg, response)
     follow_target(context, leg, response)

@@ -1,5 +1,5 @@
-"""Whether the SBC keeps the rules of offer and answer (RFC 3264) and of reliable provisional responses (RFC 3262) on each
-of its dialogs: judged by what it was told and what it said, in the order in which that happened to it."""
+"""Whether the SBC keeps the rules of offer and answer (RFC 3264) and of reliable provisional responses (RFC 3262) on
+each of its dialogs: judged by what it was told and what it said, in the order in which that happened to it."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ class Conduct:
             talk.open, talk.over = None, True
             return
         reliable = self._is_reliable(served, response) if status < 200 else False
-        if 200 <= status and served.pending_sdp:
+        if status >= 200 and served.pending_sdp:
             self._fault("2xx before the PRACK", response)
         if _offers(request):
             if _offers(response) and talk.settled:
