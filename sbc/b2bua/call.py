@@ -403,6 +403,8 @@ class Attempt:
 
     number: int
     target: Target
+    beside: bool = False
+    """Others are tried together with it."""
     hops: list[Hop] = field(default_factory=list)
     """Addresses not tried yet, best first."""
     leg: Leg | None = None

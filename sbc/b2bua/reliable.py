@@ -22,14 +22,15 @@ _MOST_WAITING = 8
 # -- what is offered and asked -----------------------------------------------------------------------------------------
 
 
-def offered_to(call: Call, leg: Leg) -> bool:
+def offered_to(call: Call, leg: Leg, beside: bool) -> bool:
     """Whether the INVITE on `leg` may say that we understand 100rel.
 
-    Not when the caller left the offer to the other side and cannot answer it before the 2xx.
+    Not when the caller left the offer to the other side and cannot answer it before the 2xx; nor when several targets
+    would make it (`beside`): the caller answers one offer, and each of them would want its answer early.
     """
     if leg.how.reliable is Mode.NEVER:
         return False
-    return bool(session_description(call.a.invite)) or speaks(call.a)
+    return bool(session_description(call.a.invite)) or (speaks(call.a) and not beside)
 
 
 def required_of(leg: Leg) -> bool:
@@ -66,6 +67,10 @@ def provisional_received(context: Context, call: Call, leg: Leg, response: Respo
     owed = _owed(response)
     if owed is None or owed.rseq != leg.rseqs.get(owed.tag, owed.rseq - 1) + 1 or leg.dialog_with(owed.tag) is None:
         return False
+    first = call.first
+    if not first.by_caller and first.settled and first.speaker != (leg.local_tag, owed.tag):
+        if session_description(response):
+            return False  # the caller answers one offer; this fork has to wait for the end of the others
     waits = crosses(call, response)
     if waits and call.a.reliable is not None and len(call.a.reliable.waiting) >= _MOST_WAITING:
         return False

@@ -26,8 +26,9 @@ def try_targets(context: Context, call: Call) -> None:
         call.targets.clear()
     while call.targets:
         call.refused = True
-        for target in _next_group(context, call):
-            _begin(context, call, target)
+        group = _next_group(context, call)
+        for target in group:
+            _begin(context, call, target, len(group) > 1)
         if call.attempts or call.state is not CallState.CALLING:
             return
     if call.state is CallState.CALLING:
@@ -47,11 +48,12 @@ def _next_group(context: Context, call: Call) -> list[Target]:
     return group
 
 
-def _begin(context: Context, call: Call, target: Target) -> None:
+def _begin(context: Context, call: Call, target: Target, beside: bool) -> None:
+    """`beside`: others are tried together with it."""
     if call.state is not CallState.CALLING:
         return
     call.record.attempts += 1
-    attempt = call.attempts[call.record.attempts] = Attempt(call.record.attempts, target)
+    attempt = call.attempts[call.record.attempts] = Attempt(call.record.attempts, target, beside)
     if is_address(target.host):
         attempt.hops = direct_hops(context, target)
         _try_hop(context, call, attempt, f"no listener of its family in zone {target.zone}")
@@ -173,7 +175,7 @@ def _send_invite(context: Context, call: Call, attempt: Attempt) -> None:
         context.decided(call, "adapt_media", "media", f"reject {fault.status}", fault.reason)
         context.step(call, Input.ENDED_HERE, Ending("sbc", fault.reason, fault.status))
         return
-    request = _b_invite(context, call, leg, target, body)
+    request = _b_invite(context, call, leg, attempt, body)
     leg.invite = request
     call.b_legs.append(leg)
     context.dialogs[(request.call_id, leg.local_tag)] = (call, leg)
@@ -201,8 +203,8 @@ def _b_record(leg: Leg, target: Target) -> LegRecord:
     )
 
 
-def _b_invite(context: Context, call: Call, leg: Leg, target: Target, body: bytes) -> Request:
-    received = call.a.invite
+def _b_invite(context: Context, call: Call, leg: Leg, attempt: Attempt, body: bytes) -> Request:
+    received, target = call.a.invite, attempt.target
     crossing_border = border(call.a, leg)
     forwards = received.max_forwards
     headers = Headers()
@@ -213,7 +215,7 @@ def _b_invite(context: Context, call: Call, leg: Leg, target: Target, body: byte
     headers.add("CSeq", "1 INVITE")
     headers.add("Contact", leg.contact)
     headers.add("Allow", allow(received))
-    if reliable.offered_to(call, leg):
+    if reliable.offered_to(call, leg, attempt.beside):
         headers.add("Require" if reliable.required_of(leg) else "Supported", "100rel")
     session_timer.ask(context, leg, headers)
     passed(received, headers, call.a)
@@ -341,7 +343,7 @@ def _redirected(context: Context, call: Call, attempt: Attempt, status: int) -> 
         try_targets(context, call)
     elif call.targets[0].zone == attempt.target.zone:
         for target in _next_group(context, call):
-            _begin(context, call, target)
+            _begin(context, call, target, True)
 
 
 def _remember(call: Call, response: Response, leg: Leg) -> None:

@@ -320,3 +320,40 @@ def test_who_left_the_offer_to_the_callee_and_speaks_no_100rel_makes_it_unknown_
         HUNG_UP,
     )
     assert "100rel" not in ladder.parties["callee"].requests["INVITE"].headers.values("Supported")
+
+
+def test_of_two_forks_that_make_the_offer_early_the_second_has_to_wait(ladder: Ladder) -> None:
+    """The caller answers one. What is not acknowledged is repeated, until that fork is told of the end."""
+    ladder.play(
+        DELAYED.replace("callee -> 183 sdp rel", "callee -> 183 sdp rel tag=one"),
+        """
+        caller -> PRACK sdp
+        callee <- PRACK sdp | To: *;tag=one
+        callee -> 200 PRACK
+        caller <- 200 PRACK
+        callee -> 183 sdp rel tag=two
+        callee -> again
+        callee -> 200 tag=one
+        callee <- ACK | To: *;tag=one
+        caller <- 200
+        caller -> ACK
+    """,
+    )
+
+
+def test_a_fork_whose_offer_nobody_has_answered_cannot_take_the_call(ladder: Ladder) -> None:
+    ladder.play(
+        DELAYED.replace("callee -> 183 sdp rel", "callee -> 183 sdp rel tag=one"),
+        """
+        caller -> PRACK sdp
+        callee <- PRACK sdp | To: *;tag=one
+        callee -> 200 PRACK
+        caller <- 200 PRACK
+        callee -> 200 sdp tag=two
+        callee <- ACK | To: *;tag=two
+        callee <- BYE | To: *;tag=two
+        callee -> 200 BYE
+        caller <- 502
+        caller -> ACK
+    """,
+    )

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from sbc.b2bua import Abandon, B2bua, Command, Respond, SendAck, SendRequest
+from sbc.b2bua.bodies import session_description
 from sbc.sip import (
     AckReceived,
     Request,
@@ -310,9 +311,4 @@ def _is_reliable(response: Response) -> bool:
 
 def _offers(message: Request | Response) -> bool:
     """It has a session description."""
-    if not message.body:
-        return False
-    try:
-        return message.content_type == "application/sdp"
-    except SipError:
-        return False
+    return bool(session_description(message))
