@@ -328,6 +328,8 @@ class Ladder:
     def _expect(self, party: Party, words: list[str], changes: list[str], line: str) -> None:
         assert party.inbox, self._told(f"{line}: nothing came")
         message = party.inbox.popleft()
+        if isinstance(message, Request):
+            party.requests[message.method] = message  # the one that is answered next, though others may have come
         self.shown.append(f"{party.name} <- {_brief(message)}")
         fault = self._differs(message, words, changes)
         octets = message.raw.decode("utf-8", "replace")
