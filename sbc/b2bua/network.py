@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from sbc.media import Latching, MediaAddress, MediaProfile
+from sbc.media import ANY_MEDIA, Latching, MediaAddress, MediaProfile
 from sbc.sip import Address, Timers
-
-_ANY_MEDIA = MediaProfile()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ class Zone:
     """Lower-case hosts of a Request-URI that mean this SBC itself, beyond its own addresses."""
     how: Interworking = Interworking()
     """For elements that are no configured peer."""
-    media: MediaProfile = _ANY_MEDIA
+    media: MediaProfile = ANY_MEDIA
     """The same."""
 
 
@@ -101,7 +99,7 @@ class Peer:
     sources: tuple[str, ...] = ()
     """Further IP addresses or networks (CIDR) that requests of this peer come from."""
     how: Interworking = Interworking()
-    media: MediaProfile = _ANY_MEDIA
+    media: MediaProfile = ANY_MEDIA
     """The codecs that it may speak."""
 
 

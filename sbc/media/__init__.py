@@ -2,6 +2,7 @@
 
 from sbc.media.dtmf import dtmf_flow, treat_dtmf
 from sbc.media.facts import (
+    ANY_MEDIA,
     Dtmf,
     Exchange,
     MediaAddress,
@@ -34,6 +35,7 @@ from sbc.media.port_pool import PortPool
 from sbc.media.session import MediaSession
 
 __all__ = [
+    "ANY_MEDIA",
     "DataPlane",
     "Dtmf",
     "DtmfReceived",

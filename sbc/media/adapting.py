@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sbc.media.facts import Dtmf, MediaProfile
+from sbc.media.facts import ANY_MEDIA, Dtmf
 from sbc.media.formats import (
     EVENT,
     Changes,
@@ -31,7 +31,7 @@ Crossing = tuple[Formats, Formats]
 """Formats of a stream: as the writer said them, and as the reader is told them."""
 
 _NONE: Crossing = ((), ())
-_ANY = MediaProfile()
+_END = Dtmf.END
 
 
 def adapt(
@@ -49,8 +49,8 @@ def adapt(
     `side` is the writer's; `streams` are those that flow, in an answer those that the offer proposed.
     """
     one, other = writer.facts.profile, reader.facts.profile
-    ruled = one != _ANY or other != _ANY
-    ends = writer.dtmf is Dtmf.END or reader.dtmf is Dtmf.END
+    ruled = one is not ANY_MEDIA or other is not ANY_MEDIA
+    ends = writer.dtmf is _END or reader.dtmf is _END
     crossing: list[Crossing] = []
     for index, media in enumerate(description.media):
         if readings[index].kind != "rtp":
@@ -89,7 +89,7 @@ def adapt(
 
 def _with_events(told: Formats, theirs: StreamSide | None, reader: Leg) -> Formats:
     """An offer to a side whose telephone-events end here has them, whatever the other side offers."""
-    if reader.dtmf is not Dtmf.END or any(f.encoding == EVENT for f in told):
+    if reader.dtmf is not _END or any(f.encoding == EVENT for f in told):
         return told
     known = () if theirs is None else (*theirs.told, *theirs.formats)
     same = next((f for f in known if f.encoding == EVENT), None)
@@ -107,7 +107,7 @@ def _events_answered(told: Formats, theirs: StreamSide | None, reader: Leg) -> F
     offered = () if theirs is None else tuple(f for f in theirs.formats if f.encoding == EVENT)
     if not offered:
         return without_events(told)
-    if reader.dtmf is not Dtmf.END or any(f.encoding == EVENT for f in told):
+    if reader.dtmf is not _END or any(f.encoding == EVENT for f in told):
         return told
     rate = media_rate(told)
     return (*told, next((f for f in offered if f.rate == rate), offered[0]))

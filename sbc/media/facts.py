@@ -34,6 +34,10 @@ class MediaProfile(NamedTuple):
     """Names of the formats that it is offered when the other side has made no offer."""
 
 
+ANY_MEDIA = MediaProfile()
+"""Every format passes."""
+
+
 class Dtmf(Enum):
     """What becomes of the telephone-events (RFC 4733) that a side sends."""
 
@@ -56,7 +60,7 @@ class SideFacts(NamedTuple):
     """Nothing that names this side may reach the other one (RFC 5853 section 3.1)."""
     prefer_v6: bool = False
     """Which family an offer to this side names while nothing is known of it and it has both."""
-    profile: MediaProfile = MediaProfile()
+    profile: MediaProfile = ANY_MEDIA
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ _WATCHED = frozenset({"audio", "video", "image"})
 
 _UNTREATED: tuple[object, ...] = (None, None, frozenset(), (), (), FlowEvents(), FlowEvents())
 """The last fields of a flow that is only forwarded: sources, treatments, maps, events."""
+_PASS = Dtmf.PASS
 _MAPPED = frozenset({"payload-map"})
 _DTMF = frozenset({"dtmf"})
 
@@ -29,9 +30,11 @@ def follow(session: MediaSession) -> tuple[tuple[Flow, ...], tuple[FlowId, ...]]
     changed = []
     removed = []
     applied = session.applied
+    kept = 0
     for index, stream in enumerate(session.streams):
         told = applied.get(index)
         if stream.a is not None and stream.b is not None and not stream.apart:
+            kept += 1
             flow = _flow(session, index, stream, stream.a, stream.b)
             if flow != told:
                 applied[index] = flow
@@ -39,9 +42,9 @@ def follow(session: MediaSession) -> tuple[tuple[Flow, ...], tuple[FlowId, ...]]
         elif told is not None:
             del applied[index]
             removed.append(told.id)
-    count = len(session.streams)
-    for index in [index for index in applied if index >= count]:
-        removed.append(applied.pop(index).id)
+    if len(applied) > kept:  # the session has fewer streams than it had
+        for index in [index for index in applied if index >= len(session.streams)]:
+            removed.append(applied.pop(index).id)
     return tuple(changed), tuple(removed)
 
 
@@ -55,7 +58,7 @@ def _flow(session: MediaSession, index: int, stream: Stream, a: StreamSide, b: S
         map_a, map_b = payload_map(a.told, a.formats, b.formats), payload_map(b.told, b.formats, a.formats)
         if map_a or map_b:
             flow = flow._replace(treatments=_MAPPED, map_a=map_a, map_b=map_b)
-    if stream.media == "audio" and (leg_a.dtmf is not Dtmf.PASS or leg_b.dtmf is not Dtmf.PASS):
+    if stream.media == "audio" and (leg_a.dtmf is not _PASS or leg_b.dtmf is not _PASS):
         flow = flow._replace(treatments=flow.treatments | _DTMF, events_a=_events(leg_a, a), events_b=_events(leg_b, b))
     return flow
 

@@ -249,7 +249,7 @@ class MediaSession:
         media = MediaDescription("", "audio", 9, 1, "RTP/AVP", format_list, body)
         description = SessionDescription("v=0", "", "s=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0", [media])
         readings = read_streams(description)
-        mine = informed(self._side(leg, None, 0, [], now), told, "sendrecv")
+        mine = self._side(leg, None, 0, [], now, told, "sendrecv")
         pair = (mine, None) if side == "a" else (None, mine)
         proposed = (Stream("audio", "rtp", *pair),)
         self._begin(proposed, [False], 1, True, now)
@@ -329,7 +329,10 @@ class MediaSession:
             raise MediaError(error.status, error.reason) from None
 
     def _moves(self, from_leg: Leg, to_leg: Leg, got: Move, sent: Move) -> tuple[Negotiation, Negotiation]:
-        return self._move(from_leg, got), self._move(to_leg, sent)
+        try:
+            return advance(from_leg.state, got), advance(to_leg.state, sent)
+        except OfferAnswerError as error:
+            raise MediaError(error.status, error.reason) from None
 
     def _read(self, sdp: bytes) -> tuple[SessionDescription, list[StreamReading]]:
         try:
@@ -392,7 +395,9 @@ class MediaSession:
                     family = 0 if reading.host.unspecified and old_from else reading.host.family
                     mine = self._side(from_leg, old_from, family, taken, now)
                     mine = heard(mine, reading, reading.mux, old_from, said, reading.direction)
-                theirs = informed(self._side(to_leg, old_to, 0, taken, now), told, reading.direction)
+                theirs = self._side(to_leg, old_to, 0, taken, now, told, reading.direction)
+                if theirs is old_to:
+                    theirs = informed(theirs, told, reading.direction)
                 pair = (mine, theirs) if side == "a" else (theirs, mine)
                 proposed.append(Stream(media.media, reading.kind, *pair))
         except MediaError:
@@ -401,7 +406,16 @@ class MediaSession:
             raise
         return tuple(proposed)
 
-    def _side(self, leg: Leg, old: StreamSide | None, family: int, taken: list[Address], now: float) -> StreamSide:
+    def _side(
+        self,
+        leg: Leg,
+        old: StreamSide | None,
+        family: int,
+        taken: list[Address],
+        now: float,
+        told: Formats = (),
+        direction: str = "",
+    ) -> StreamSide:
         """A stream's side with its port: the one it has, unless the peer went over to the other family."""
         if old is not None and (not family or old.family == leg.choose_family(family)):
             return old
@@ -412,8 +426,8 @@ class MediaSession:
             raise MediaError(503, "no free media port")
         taken.append(port)
         if old is not None:
-            return old._replace(local=port, family=family, remote=None, remote_rtcp=None)
-        return _tuple(StreamSide, (port, family, None, None, False, False, "", 0, (), "", (), ""))
+            return informed(old._replace(local=port, family=family, remote=None, remote_rtcp=None), told, direction)
+        return _tuple(StreamSide, (port, family, None, None, False, False, "", 0, (), "", told, direction))
 
     def _agree(
         self, side: str, index: int, media: MediaDescription, reading: StreamReading, crossing: Crossing

@@ -144,12 +144,11 @@ def heard(
     held = host is not None and host.unspecified
     direction = reading.direction
     flowing = direction == "sendrecv" and not reading.section.starved and not held
-    local, family, _, _, _, _, _, generation, _, _, told, told_direction = side
-    if now is not None:
-        generation = now.generation
-    if not (now and generation and now.remote == remote and now.remote_rtcp == rtcp and now.local == local):
+    local = side[0]
+    generation = side[7] if now is None else now[7]
+    if not (now and generation and now[2] == remote and now[3] == rtcp and now[0] == local):
         generation += 1
-    values = (local, family, remote, rtcp, mux, flowing, direction, generation, formats, willing, told, told_direction)
+    values = (local, side[1], remote, rtcp, mux, flowing, direction, generation, formats, willing, side[10], side[11])
     return _tuple(StreamSide, values)
 
 

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 
 from sbc.b2bua import Interworking, Listener, Mode, Network, Peer, Redirection, Refer, Zone
-from sbc.media import Latching, MediaAddress, MediaProfile
+from sbc.media import ANY_MEDIA, Latching, MediaAddress, MediaProfile
 from sbc.service import models
 from sbc.service.faults import meant, unknown_name
 from sbc.service.findings import Findings
@@ -194,7 +194,8 @@ def _interworking(written: models.Zone | models.Peer) -> Interworking:
 
 
 def _media_profile(written: models.Zone | models.Peer) -> MediaProfile:
-    return MediaProfile(written.codecs_allowed, written.codecs_denied, written.codecs_first, written.codecs_offered)
+    profile = MediaProfile(written.codecs_allowed, written.codecs_denied, written.codecs_first, written.codecs_offered)
+    return ANY_MEDIA if profile == ANY_MEDIA else profile  # which costs nothing to recognise
 
 
 # -- peers ------------------------------------------------------------------------------------------------------------
