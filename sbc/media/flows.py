@@ -71,7 +71,9 @@ def _flow_side(leg: Leg, side: StreamSide) -> FlowSide:
 
 def _events(leg: Leg, side: StreamSide) -> FlowEvents:
     """A side sends events by the numbers that it was told, or by its own; it gets them by its own."""
-    heard = tuple(dict((*events(side.formats), *events(side.told))).items())
+    meant = {f.number for f in side.told}
+    own = tuple(f for f in side.formats if f.number not in meant)  # what it was told comes first
+    heard = events((*side.told, *own))
     return FlowEvents(heard, _best(side.formats), leg.dtmf is not Dtmf.PASS, leg.dtmf is Dtmf.END)
 
 

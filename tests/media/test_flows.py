@@ -31,7 +31,7 @@ def test_events_are_heard_under_every_number_that_a_side_may_use_and_sent_under_
     (flow,) = exchange.flows
     assert flow.treatments == {"dtmf", "payload-map"}
     assert flow.events_a == FlowEvents(((101, 8000),), (101, 8000), report=False, swallow=False)
-    assert flow.events_b == FlowEvents(((97, 8000), (101, 8000)), (97, 8000), report=True, swallow=False)
+    assert flow.events_b == FlowEvents(((101, 8000), (97, 8000)), (97, 8000), report=True, swallow=False)
 
 
 def test_of_several_kinds_of_events_those_with_the_clock_of_the_media_are_sent():
