@@ -12,9 +12,9 @@ from sbc.b2bua.hooks import CallView, Drop, Reject
 from sbc.sip import Packet, Request, TransactionId
 
 _NO_CALL = ""
-_IN_DIALOGS = frozenset({"BYE", "INFO", "PRACK", "UPDATE"})
-_ALLOW = ", ".join(method for method in capabilities.ALLOWED if method != "MESSAGE")
-"""What is understood of somebody who is in no call: a MESSAGE crosses in a call only."""
+_IN_DIALOGS = frozenset({"BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"})
+_ALLOW = ", ".join(method for method in capabilities.ALLOWED if method not in ("MESSAGE", "REFER", "NOTIFY"))
+"""What is understood of somebody who is in no call: MESSAGE crosses in a call only, and only calls are transferred."""
 
 
 def request_received(context: Context, request: Request, transaction: TransactionId, packet: Packet) -> None:
@@ -34,7 +34,7 @@ def request_received(context: Context, request: Request, transaction: Transactio
 
 def _answer(request: Request) -> Reject:
     if request.method in _IN_DIALOGS:
-        return Reject("call", 481, "")  # 15.1.2, RFC 3311 5.2, RFC 6086 4.2.2: they belong to a dialog
+        return Reject("call", 481, "")  # 15.1.2, RFC 3311 5.2, RFC 6086 4.2.2, RFC 6665 4.1.3: they belong to a dialog
     if not capabilities.can_be_called(request.request_uri):
         return Reject("call", 416, "")
     unsupported = capabilities.unsupported_extensions(request)

@@ -75,3 +75,16 @@ def test_a_cancel_of_nothing_is_481(ladder: Ladder) -> None:
         "CSeq: 1 INVITE",
     ]
     ladder.play("caller -> CANCEL", "caller <- 481 CANCEL")
+
+
+def test_who_is_in_no_call_transfers_none(ladder: Ladder) -> None:
+    ladder.play(
+        """
+        caller -> REFER | Refer-To: <sip:1002@192.0.2.1>
+        caller <- 405 REFER | Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK
+    """
+    )
+
+
+def test_a_notify_without_a_subscription_is_481(ladder: Ladder) -> None:
+    ladder.play("caller -> NOTIFY | Event: refer", "caller <- 481 NOTIFY")
