@@ -326,7 +326,8 @@ class History:
             elif chance < 0.25 and event.request.method == "INVITE":
                 self._answer(phone, event, 180)  # and that was all
             else:
-                body = b"" if chance < 0.3 else sdp(phone.address, 6100, 5)
+                asked = event.request.method == "INVITE" or event.request.body
+                body = sdp(phone.address, 6100, 5) if chance >= 0.3 and asked else b""
                 self.later(rng.choice((0.01, 2)), lambda: self._answer(phone, event, 200, body))
         else:
             self._answer(phone, event, 200)
