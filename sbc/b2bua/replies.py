@@ -17,19 +17,21 @@ from sbc.sip import Headers, Request, Response, make_response
 def pass_provisional(context: Context, call: Call, event: object) -> None:
     assert isinstance(event, tuple)
     response, leg = event
-    body = b""
-    reliably = reliable.is_reliable(response)
-    try:
-        # an offer in it is one only if it is reliable all the way (RFC 3262 section 5)
-        final = reliably and (call.first.by_caller or reliable.crosses(call, response))
-        body = first_offer.heard(context, call, leg, response, final)
-    except MediaError as fault:  # an unreliable answer may be ignored: the one that counts is in the 2xx (13.2.1)
-        context.decided(call, "adapt_media", "media", "early answer ignored", fault.reason)
     if call.record.ringing is None and response.status == 180:
         call.record.ringing = context.now
-    if not session_description(response) or call.first.given:
-        body = b""  # what has been said before, by another one or for good, need not be said again
+    body = _early_session(context, call, leg, response) if session_description(response) else b""
     reliable.send(context, call, leg, a_response(context, call, leg, response, body), response)
+
+
+def _early_session(context: Context, call: Call, leg: Leg, response: Response) -> bytes:
+    # an offer in it is one only if it is reliable all the way (RFC 3262 section 5)
+    firm = reliable.is_reliable(response) and (call.first.by_caller or reliable.crosses(call, response))
+    try:
+        body = first_offer.heard(context, call, leg, response, firm)
+    except MediaError as fault:  # an unreliable answer may be ignored: the one that counts is in the 2xx (13.2.1)
+        context.decided(call, "adapt_media", "media", "early answer ignored", fault.reason)
+        return b""
+    return b"" if call.first.given else body  # what has been said for good is not said again
 
 
 def a_response(context: Context, call: Call, other: Leg, received: Response, body: bytes) -> Response:

@@ -288,8 +288,9 @@ def _answered(context: Context, call: Call, attempt: Attempt, leg: Leg, response
     leg.dialog = Dialog.as_uac(leg.invite, response)
     if early is not None:  # 13.2.2.4: only the route set and the remote target are computed anew
         leg.dialog.local_cseq, leg.dialog.remote_cseq = early.local_cseq, early.remote_cseq
-    leg.forked = bool(leg.forks.keys() - {leg.dialog.remote_tag})
-    for tag in leg.forks.keys() - {leg.dialog.remote_tag}:
+    others = leg.forks.keys() - {leg.dialog.remote_tag}
+    leg.forked = bool(others)
+    for tag in others:
         exchange.gone(context, call, leg, tag)
         reliable.gone(context, call, leg, tag)
     leg.forks.clear()

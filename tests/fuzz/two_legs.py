@@ -398,14 +398,19 @@ class History:
         return faults + self._repeated_finals() + self._repeated_byes() + self._strange_messages()
 
     def _repeated_finals(self) -> list[str]:
-        """A request that was so long on its way that timer J or I has fired is a new one: that is the RFC's doing."""
+        """A request that was so long on its way that timer J or I has fired is a new one: that is the RFC's doing.
+        Timer J runs from an answer that may not have been sent at all, where the transport failed."""
+        asked: dict[tuple[str, str], float] = {}
         finals: dict[tuple[str, str], tuple[float, set[bytes]]] = {}
         for when, source, target, data in self.network.sent:
+            if source == self.caller.address and not data.startswith((b"SIP/2.0", b"INVITE")):
+                message = parse(data, Limits())
+                asked.setdefault((message.via.branch or "", message.cseq.method), when)
             if source in (OUTSIDE, INSIDE) and target == self.caller.address and data.startswith(b"SIP/2.0"):
                 message = parse(data, Limits())
                 if isinstance(message, Response) and message.status >= 200:
                     key = (message.via.branch or "", message.cseq.method)
-                    first, seen = finals.setdefault(key, (when, set()))
+                    first, seen = finals.setdefault(key, (asked.get(key, when), set()))
                     if when < first + 32.0:
                         seen.add(data)
         return [f"{len(seen)} final responses to {key}" for key, (_, seen) in finals.items() if len(seen) > 1]

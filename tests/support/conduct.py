@@ -160,8 +160,9 @@ class Conduct:
         if talk.open == (SBC, transaction):
             if firm and (_offers(response) or response.status >= 200):
                 talk.open, talk.settled = None, True
-        elif not _offers(request) and _offers(response) and firm and talk.open is None and not (first and talk.settled):
-            talk.open, talk.settled = (PEER, transaction), True
+        elif request.method == "INVITE" and not _offers(request) and _offers(response) and firm:
+            if talk.open is None and not (first and talk.settled):
+                talk.open, talk.settled = (PEER, transaction), True
 
     def _in_order(self, talk: Talk, response: Response) -> bool:
         number = int(response.headers.get("RSeq") or "")
