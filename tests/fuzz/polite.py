@@ -58,7 +58,7 @@ class Side:
         self.thinks = False
         """An offer of theirs is being thought about."""
         self.asked: tuple[str, int] | None = None
-        """Call-ID and CSeq of a 2xx of ours with an offer: the ACK brings the answer."""
+        """Call-ID and CSeq of a 2xx of ours that is not acknowledged; the ACK may bring an answer."""
         self.version = 1
         self.over = False
         self.refreshed = 0.0
@@ -447,6 +447,7 @@ class Callee(Side):
             self.phone.answer(fork.event, status, headers=contact, tag=fork.tag)
             return
         self.answered = True
+        self.asked = fork.event.request.call_id, fork.event.request.cseq.number
         dialog = fork.dialog or Dialog.as_uas(fork.event.request, fork.tag)
         dialog.confirmed = True
         self.dialog = dialog
