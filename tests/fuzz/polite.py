@@ -345,6 +345,9 @@ class Callee(Side):
 
     def _invited(self, event: RequestReceived) -> None:
         rng, request = self.rng, event.request
+        if self.current is not None and not self.over and not self.phone.cancelled:
+            self.phone.answer(event, 486)
+            return
         required = {tag.lower() for tag in request.headers.values("Require")}
         if "100rel" in required and self.reliable == "none":
             self.over = True
