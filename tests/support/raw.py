@@ -48,11 +48,30 @@ def offer(address: str, port: int) -> bytes:
 
 
 def response(request: bytes, start: str, to_tag: str, headers: tuple[str, ...] = (), body: bytes = b"") -> bytes:
-    """The response to `request` with the status line "SIP/2.0 `start`" (RFC 3261 section 8.2.6.2)."""
-    to = [line + b";tag=" + to_tag.encode() for line in header_lines(request, "to", "t")]
+    """The response to `request` with the status line "SIP/2.0 `start`" (RFC 3261 section 8.2.6.2); without `to_tag`
+    for a request in a dialog, whose To has one."""
+    tag = b";tag=" + to_tag.encode() if to_tag else b""
+    to = [line + tag for line in header_lines(request, "to", "t")]
     same = header_lines(request, "via", "v") + header_lines(request, "from", "f", "call-id", "i", "cseq")
     own = [line.encode() for line in (*headers, f"Content-Length: {len(body)}")]
     return b"\r\n".join([b"SIP/2.0 " + start.encode(), *same, *to, *own]) + b"\r\n\r\n" + body
+
+
+def in_dialog(method: str, invite: bytes, answer: bytes) -> bytes:
+    """The ACK or BYE of the caller in the dialog that `answer`, a 2xx to its `invite`, made (RFC 3261 section 12.2.1.1;
+    no route set)."""
+    (contact,) = header_lines(answer, "contact", "m")
+    number = 1 if method == "ACK" else 2
+    lines = [
+        f"{method} {contact.split(b'<')[1].split(b'>')[0].decode()} SIP/2.0".encode(),
+        *(line.replace(b"z9hG4bK", b"z9hG4bK" + method.encode()) for line in header_lines(invite, "via", "v")),
+        *header_lines(invite, "from", "f", "call-id", "i"),
+        *header_lines(answer, "to", "t"),
+        f"CSeq: {number} {method}".encode(),
+        b"Max-Forwards: 70",
+        b"Content-Length: 0",
+    ]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 def header_lines(message: bytes, *names: str) -> list[bytes]:
