@@ -316,6 +316,11 @@ class Leg:
         """A 2xx to the initial INVITE went over this leg."""
         return self.dialog is not None and self.dialog.confirmed
 
+    @property
+    def gone(self) -> bool:
+        """Nothing can be asked on its dialog: it has ended, though we may not have seen its 2xx yet."""
+        return self.told_the_end or (self.dialog is not None and self.dialog.remote_tag == self.hung_up)
+
     def dialog_with(self, remote_tag: str) -> Dialog | None:
         """The dialog, early ones of other forks included, that the other side knows by its tag `remote_tag`."""
         if self.dialog is not None and self.dialog.remote_tag == remote_tag:

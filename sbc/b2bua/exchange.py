@@ -149,7 +149,7 @@ def _not_now(call: Call, leg: Leg, other: Leg | None, method: str) -> Reject | N
         if pending is not None and pending.origin != leg.side:
             return Reject("exchange", 491, "glare: another offer is under way")
         return Reject("exchange", 500, "an earlier exchange is under way", "Exchange Pending", RETRY_LATER)
-    if other is None or other.dialog is None or other.told_the_end:
+    if other is None or other.dialog is None or other.gone:
         return Reject("exchange", 500, "the other leg has no dialog yet", "Not Yet Answered", RETRY_LATER)
     if other.unacked is not None:
         return Reject("exchange", 491, "the other side has not acknowledged the last exchange")

@@ -78,12 +78,14 @@ def _end(context: Context, call: Call, leg: Leg, request: Request, transaction: 
         context.step(call, Input.ENDED_HERE, Ending("callee", "BYE", 480))
     else:  # 15: the callee's UA "MUST NOT send a BYE on an early dialog": its 2xx is late, or lost
         leg.hung_up = request.from_.tag or ""
+        exchange.gone(context, call, leg, leg.hung_up)
+        reliable.gone(context, call, leg, leg.hung_up)
 
 
 def _refusal(call: Call, leg: Leg, request: Request) -> Reject | None:
     """Why this request cannot cross now, or None."""
     method = request.method
-    if call.state is CallState.CLOSING or leg.told_the_end:
+    if call.state is CallState.CLOSING or leg.told_the_end or (request.from_.tag or "") == leg.hung_up:
         return Reject("call", 481, "the call is over")
     unsupported = capabilities.unsupported_extensions(request, leg)
     if unsupported is not None:
@@ -100,7 +102,7 @@ def _refusal(call: Call, leg: Leg, request: Request) -> Reject | None:
 def _relay(context: Context, call: Call, leg: Leg, request: Request, transaction: TransactionId) -> None:
     """Build the same request on the other leg and send it."""
     other = call.b if leg is call.a else call.a
-    if other is None or other.dialog is None or other.told_the_end:
+    if other is None or other.dialog is None or other.gone:
         answer(context, call.id, request, transaction, 500, "Not Yet Answered", exchange.RETRY_LATER)
         return
     if request.method == "REFER" and transferred.takes(context, call, leg, other, request, transaction):

@@ -217,7 +217,7 @@ def _pass_on(
     """To the B leg, if it waits for it, with the SDP that the PRACK brings; else it is answered here."""
     body = session_description(request)
     other, owed = acknowledged.leg, acknowledged.owed
-    if owed is None or other.dialog_with(owed.tag) is None:
+    if owed is None or other.hung_up == owed.tag or other.dialog_with(owed.tag) is None:
         if body and not acknowledged.offer:
             exchange.offer_received(context, call, leg, request, transaction)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.support.early import ALLOWS, INVITED
+from tests.support.early import ALLOWS, INVITED, PROGRESS
 from tests.support.ladder import HUNG_UP, Ladder
 
 OWED = f"""
@@ -163,5 +163,53 @@ def test_the_end_of_the_call_answers_a_prack_under_way(ladder: Ladder) -> None:
         callee -> 200 CANCEL
         callee -> 487
         callee <- ACK
+    """,
+    )
+
+
+def test_who_has_hung_up_is_asked_nothing_more_although_its_2xx_has_not_come(ladder: Ladder) -> None:
+    """The BYE has overtaken the 2xx: what the caller still says in the early dialog stays here."""
+    ladder.play(
+        INVITED,
+        PROGRESS,
+        """
+        callee -> 180 rel
+        caller <- 180 rel
+        callee -> BYE
+        callee <- 200 BYE
+        caller -> PRACK sdp
+        caller <- 500 PRACK | Retry-After: *
+        caller -> INFO
+        caller <- 500 INFO | Retry-After: *
+        callee -> INFO
+        callee <- 481 INFO
+        callee -> 200
+        callee <- ACK
+        caller <- 480
+        caller -> ACK
+        0.1 s
+    """,
+    )
+    assert (ladder.record.ended_by, ladder.record.cause) == ("callee", "BYE")
+
+
+def test_a_bye_that_overtakes_the_2xx_ends_what_waits_in_its_dialog(ladder: Ladder) -> None:
+    ladder.play(
+        INVITED,
+        PROGRESS,
+        """
+        callee -> 180 rel
+        caller <- 180 rel
+        caller -> PRACK sdp
+        callee <- PRACK sdp
+        callee -> BYE
+        callee <- 200 BYE
+        caller <- 504 PRACK
+        callee -> 481 PRACK
+        callee -> 200
+        callee <- ACK
+        caller <- 480
+        caller -> ACK
+        0.1 s
     """,
     )

@@ -1,24 +1,23 @@
 """Random calls between phones that keep the rules: offer and answer (RFC 3264, 3311), reliable provisional responses
 (RFC 3262), session timers (RFC 4028). What such phones can expect of the SBC, they check.
 
-`python -m tests.fuzz.polite COUNT [SEED]` runs as many as wanted; the tests run a few hundred.
+`python -m tests.fuzz.polite COUNT FIRST_SEED` runs as many as wanted (see `tests.fuzz.histories`); the tests run a few
+hundred.
 """
 
 from __future__ import annotations
 
 import random
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sbc.b2bua import Interworking, Mode, Peer, Settings
 from sbc.policy import RouteRule
 from sbc.sip import Dialog, Request, RequestReceived, Response, ResponseReceived, parse_seconds
+from tests.fuzz.histories import main, played, tried
 from tests.support.conduct import Conduct
-from tests.support.hiding import leaks
 from tests.support.phone import Phone, sdp
-from tests.support.world import CALLER, INSIDE, OUTSIDE, OUTSIDE6, PBX, PBX2, Edge, Events, Weather, Wires
+from tests.support.world import CALLER, INSIDE, OUTSIDE, PBX, PBX2, Edge, Events, Weather, Wires
 
 MOST_STEPS = 30_000
 HORIZON = 1_000.0
@@ -508,18 +507,13 @@ class History:
         self.events.after(self.rng.random() * longest, what)
 
     def run(self) -> list[str]:
-        for _ in range(MOST_STEPS):
-            if not self.events.step(HORIZON):
-                break
-        else:
-            return ["it never ends"]
-        faults = [f"{name} left: {size}" for name, size in self.edge.left_over().items()]
-        faults += [f"leaked: {token}" for token in leaks(self.network.sent, (OUTSIDE, OUTSIDE6), INSIDE)]
-        if not self.caller.final:
-            faults.append("the caller never got a final response")
+        return played(self, MOST_STEPS, HORIZON)
+
+    def faults(self) -> list[str]:
+        faults = [] if self.caller.final else ["the caller never got a final response"]
         if self.calm and len(self.answers) == 1 and self.caller.final >= 300 and not self._excused():
             faults.append(f"answered, and the caller got {self.caller.final}")
-        return faults + self.found + self.conduct.end()
+        return faults + self.found
 
     def _excused(self) -> bool:
         """The caller gave up, or the call was over before it knew that it had begun."""
@@ -528,26 +522,8 @@ class History:
 
 def run(seed: int) -> list[str]:
     """What is wrong with the history of this seed, exceptions included."""
-    try:
-        return History(seed).run()
-    except Exception as error:
-        trace = "".join(traceback.format_tb(error.__traceback__)[-6:])
-        return [f"{type(error).__name__}: {error}\n{trace}"]
-
-
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    bad = 0
-    for seed in range(first, first + count):
-        faults = run(seed)
-        if faults:
-            bad += 1
-            print(seed, *faults, sep="\n  ", flush=True)
-            if bad > 20:
-                break
-    print(f"{count} histories, {bad} bad")
+    return tried(lambda seed: History(seed).run(), seed)
 
 
 if __name__ == "__main__":
-    main()
+    main(run)

@@ -1,14 +1,12 @@
 """Random call histories: two sides that do whatever they like over a network that loses, repeats and reorders, while
 names resolve late or never, transports fail, media planes die and the service is told to end.
 
-`python -m tests.fuzz.two_legs COUNT [SEED]` runs as many as wanted; the tests run a few thousand.
+`python -m tests.fuzz.two_legs COUNT FIRST_SEED` runs as many as wanted (`tests.fuzz.histories`); the tests run some.
 """
 
 from __future__ import annotations
 
 import random
-import sys
-import traceback
 from collections import Counter
 from collections.abc import Callable
 
@@ -28,11 +26,11 @@ from sbc.b2bua import (
 from sbc.media import PlaneLost, Silent
 from sbc.policy import RouteRule
 from sbc.sip import Address, Dialog, Limits, Request, RequestReceived, Response, ResponseReceived, SipError, parse
+from tests.fuzz.histories import main, played, tried
 from tests.fuzz.transfers import Transfers
 from tests.support.conduct import Conduct
-from tests.support.hiding import leaks
 from tests.support.phone import SDP, Phone, sdp
-from tests.support.world import CALLER, INSIDE, OUTSIDE, OUTSIDE6, PBX, PBX2, Edge, Events, Weather, Wires
+from tests.support.world import CALLER, INSIDE, OUTSIDE, PBX, PBX2, Edge, Events, Weather, Wires
 
 MOST_STEPS = 40_000
 HORIZON = 2_500.0
@@ -384,18 +382,10 @@ class History:
     # -- the run -------------------------------------------------------------------------------------------------------
 
     def run(self) -> list[str]:
-        for _ in range(MOST_STEPS):
-            if not self.events.step(HORIZON):
-                break
-        else:
-            return ["it never ends"]
-        return self.faults()
+        return played(self, MOST_STEPS, HORIZON)
 
     def faults(self) -> list[str]:
-        faults = [f"{name} left: {size}" for name, size in self.edge.left_over().items()]
-        faults += [f"leaked: {token}" for token in leaks(self.network.sent, (OUTSIDE, OUTSIDE6), INSIDE)]
-        faults += self.conduct.end()
-        return faults + self._repeated_finals() + self._repeated_byes() + self._strange_messages()
+        return self._repeated_finals() + self._repeated_byes() + self._strange_messages()
 
     def _repeated_finals(self) -> list[str]:
         """A request that was so long on its way that timer J or I has fired is a new one: that is the RFC's doing.
@@ -441,26 +431,8 @@ class History:
 
 def run(seed: int) -> list[str]:
     """What is wrong with the history of this seed, exceptions included."""
-    try:
-        return History(seed).run()
-    except Exception as error:
-        trace = "".join(traceback.format_tb(error.__traceback__)[-6:])
-        return [f"{type(error).__name__}: {error}\n{trace}"]
-
-
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    bad = 0
-    for seed in range(first, first + count):
-        faults = run(seed)
-        if faults:
-            bad += 1
-            print(seed, *faults, sep="\n  ", flush=True)
-            if bad > 20:
-                break
-    print(f"{count} histories, {bad} bad")
+    return tried(lambda seed: History(seed).run(), seed)
 
 
 if __name__ == "__main__":
-    main()
+    main(run)

@@ -30,6 +30,8 @@ class Talk:
 
     open: tuple[str, str] | None = None
     """Whose offer is open, and in which transaction it was made."""
+    rack: str = ""
+    """Where a reliable response made the peer's offer: RAck of the PRACK that brings the answer."""
     settled: bool = False
     """The first offer is answered."""
     refused: set[str] = field(default_factory=set)
@@ -163,6 +165,7 @@ class Conduct:
         elif request.method == "INVITE" and not _offers(request) and _offers(response) and firm:
             if talk.open is None and not (first and talk.settled):
                 talk.open, talk.settled = (PEER, transaction), True
+                talk.rack = f"{talk.rseq} {response.cseq}" if reliable else ""
 
     def _in_order(self, talk: Talk, response: Response) -> bool:
         number = int(response.headers.get("RSeq") or "")
@@ -204,10 +207,11 @@ class Conduct:
         if request.method == "BYE":
             talk.over = True
         if request.method == "PRACK":
-            self._pracks[(key, request.headers.get("RAck") or "")] += 1
-            if self._pracks[(key, request.headers.get("RAck") or "")] > 1:
+            rack = request.headers.get("RAck") or ""
+            self._pracks[(key, rack)] += 1
+            if self._pracks[(key, rack)] > 1:
                 self._fault("one response acknowledged twice", request)
-            if talk.open is not None and talk.open[0] == PEER:  # an offer in a reliable response: this is the answer
+            if talk.open is not None and talk.open[0] == PEER and talk.rack == rack:  # this is the answer
                 talk.open = None
                 return
         if request.method in ("INVITE", "UPDATE", "PRACK") and _offers(request):
