@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from sbc.sip.dialog import Dialog
+from sbc.sip.digest import (
+    ALGORITHMS,
+    Challenge,
+    Credentials,
+    answer_challenge,
+    ha1,
+    known_algorithm,
+    parse_challenge,
+    parse_credentials,
+    proves,
+    without_auth_int,
+)
 from sbc.sip.errors import LocalProtocolError, RemoteProtocolError, SipError
 from sbc.sip.grammar import canonical_host, quote, split_list, unquote
 from sbc.sip.header_values import (
@@ -21,6 +33,7 @@ from sbc.sip.header_values import (
     parse_via,
 )
 from sbc.sip.message import REASONS, Headers, Request, Response, make_response
+from sbc.sip.nonces import Nonces
 from sbc.sip.parser import Limits, StreamFramer, parse
 from sbc.sip.tokens import Tokens
 from sbc.sip.transaction import Timers
@@ -46,6 +59,7 @@ from sbc.sip.wire import (
 )
 
 __all__ = [
+    "ALGORITHMS",
     "MAX_CSEQ",
     "REASONS",
     "Absorbed",
@@ -53,6 +67,8 @@ __all__ = [
     "Address",
     "CSeq",
     "CancelReceived",
+    "Challenge",
+    "Credentials",
     "Deliver",
     "Dialog",
     "Effect",
@@ -61,6 +77,7 @@ __all__ = [
     "Limits",
     "LocalProtocolError",
     "NameAddress",
+    "Nonces",
     "Packet",
     "RAck",
     "Reason",
@@ -82,10 +99,15 @@ __all__ = [
     "Transmit",
     "Uri",
     "Via",
+    "answer_challenge",
     "canonical_host",
     "escape_user",
+    "ha1",
+    "known_algorithm",
     "make_response",
     "parse",
+    "parse_challenge",
+    "parse_credentials",
     "parse_cseq",
     "parse_media_type",
     "parse_name_address",
@@ -94,9 +116,11 @@ __all__ = [
     "parse_seconds",
     "parse_uri",
     "parse_via",
+    "proves",
     "quote",
     "split_list",
     "unescape",
     "unquote",
     "uri_equal",
+    "without_auth_int",
 ]
