@@ -35,7 +35,7 @@ from sbc.b2bua.call import (
     Role,
     Sent,
 )
-from sbc.b2bua.commands import Answer, ApplyFlow, Ask, BindPorts, Command, MessageSeen
+from sbc.b2bua.commands import Answer, ApplyFlow, Ask, BindPorts, Command, FlowLost, MessageSeen
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Hooks, Resolve
 from sbc.b2bua.network import Network, Settings
@@ -110,6 +110,7 @@ class B2bua:
             SourceMismatch: self._mismatch,
             Silent: self._silent,
             StatsReport: self._stats,
+            FlowLost: lambda event: None,  # a call outlives the connection that it was set up over
         }
         self._on_deadline: dict[str, Callable[[Call, str], None]] = {
             "no answer": lambda call, _: self._step(call, Input.NO_ANSWER, None),
@@ -137,7 +138,7 @@ class B2bua:
         self._ask_for_peers()
         return self._commands(context)
 
-    def handle(self, event: SipEvent | FlowEvent | Answer, now: float) -> list[Command]:
+    def handle(self, event: SipEvent | FlowEvent | Answer | FlowLost, now: float) -> list[Command]:
         context = self._begin(now)
         self._take[type(event)](event)
         return self._commands(context)

@@ -77,6 +77,25 @@ class Answer(NamedTuple):
     error: str = ""
 
 
+class Ping(NamedTuple):
+    """Send what keeps the mappings of NATs on the way to `hop` alive, and nothing else (RFC 5626 section 4.4.1)."""
+
+    hop: Hop
+
+
+class HoldFlow(NamedTuple):
+    """A registration stands on this stream: it may be idle for `seconds` from now, and is not closed for that."""
+
+    hop: Hop
+    seconds: float
+
+
+class FlowLost(NamedTuple):
+    """An event: the stream `hop.connection` has ended (or never came to be)."""
+
+    hop: Hop
+
+
 class MessageSeen(NamedTuple):
     """A message of a call came in; for the record. (Messages that go out are recorded as they are written.)"""
 
@@ -205,6 +224,8 @@ Command = (
     | RemoveFlow
     | BindPorts
     | Ask
+    | Ping
+    | HoldFlow
     | MessageSeen
     | Decided
     | CallOpened

@@ -13,6 +13,7 @@ from sbc.rtp.packet import (
     scrub_rtcp,
 )
 from sbc.rtp.quality import Figures, Reception
+from sbc.rtp.stun import answer_binding, is_stun
 from sbc.rtp.treatments import INTERVAL as DTMF_INTERVAL
 from sbc.rtp.treatments import MOST_WAITING as MOST_WAITING_DIGITS
 from sbc.rtp.treatments import PAUSE as DTMF_PAUSE
@@ -41,8 +42,10 @@ __all__ = [
     "RtcpPacket",
     "RtpView",
     "SequenceShift",
+    "answer_binding",
     "content_of",
     "event_packets",
+    "is_stun",
     "payload_at",
     "payload_table",
     "rtcp_packets",

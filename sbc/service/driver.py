@@ -29,8 +29,11 @@ from sbc.b2bua import (
     CancelRequest,
     Command,
     Decided,
+    FlowLost,
+    HoldFlow,
     LegRecord,
     MessageSeen,
+    Ping,
     RemoveFlow,
     Resolve,
     Respond,
@@ -68,12 +71,16 @@ REFUSED_LINES_EVERY = 10.0
 SIP_CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\s]{1,128})", re.IGNORECASE | re.MULTILINE)
 
 
+Event = SipEvent | FlowEvent | Answer | FlowLost
+"""What the session layer is fed."""
+
+
 class Session(Protocol):
     """The session layer (`sbc.b2bua.B2bua`), as far as the driver needs it."""
 
     def start(self, now: float) -> list[Command]: ...
 
-    def handle(self, event: SipEvent | FlowEvent | Answer, now: float) -> list[Command]: ...
+    def handle(self, event: Event, now: float) -> list[Command]: ...
 
     def next_deadline(self) -> float | None: ...
 
@@ -91,6 +98,10 @@ class Writer(Protocol):
     """What sends (`sbc.transport.Transports`)."""
 
     def write(self, data: bytes, hop: Hop, transaction: TransactionId | None) -> None: ...
+
+    def ping(self, hop: Hop) -> None: ...
+
+    def hold(self, hop: Hop, seconds: float) -> None: ...
 
 
 class NameResolver(Protocol):
@@ -146,7 +157,7 @@ class Driver:
         self._now = now
         self._detailed = detailed
         self._to_wall = wall() - now()
-        self._events: deque[SipEvent | FlowEvent | Answer] = deque()
+        self._events: deque[Event] = deque()
         self._failures: deque[TransactionId] = deque()
         self._busy = False
         self._armed: Any = None
@@ -162,11 +173,21 @@ class Driver:
         """Packets that could not be understood."""
         self.undeliverable = 0
         """Messages of a transaction that the transport could not send."""
-        self._by_type: dict[type, Callable[[Any, float], None]] = {
+        self._by_type = {**self._effects_of_the_stack(), **self._commands_of(stack, transports, plane, recorder)}
+
+    def _effects_of_the_stack(self) -> dict[type, Callable[[Any, float], None]]:
+        return {
             Transmit: self._transmit,
             Deliver: self._deliver,
             Absorbed: self._absorbed,
             Refused: self._refuse,
+        }
+
+    def _commands_of(
+        self, stack: SipStack, transports: Writer, plane: DataPlane, recorder: Recorder
+    ) -> dict[type, Callable[[Any, float], None]]:
+        """What each command of the session layer comes to."""
+        return {
             SendRequest: self._send_request,
             SendAck: self._send_ack,
             CancelRequest: self._cancel,
@@ -176,6 +197,8 @@ class Driver:
             RemoveFlow: lambda command, now: plane.remove(command.flow_id),
             BindPorts: self._bind,
             Ask: self._ask,
+            Ping: lambda command, now: transports.ping(command.hop),
+            HoldFlow: lambda command, now: transports.hold(command.hop, command.seconds),
             MessageSeen: self._seen,
             Decided: lambda command, now: recorder.decided(command, command.at + self._to_wall),
             CallOpened: self._opened,
@@ -214,11 +237,19 @@ class Driver:
         if not self._busy:
             self._settle(self._now())
 
+    def stream_ended(self, hop: Hop) -> None:
+        """A stream is no more. May be called while effects are carried out."""
+        self._later(FlowLost(hop))
+
     def flow_event(self, event: FlowEvent) -> None:
         """News of the data plane."""
         if type(event) is PortsReady and self._without_ports:
             self._without_ports.discard(event.host)
             self._check_ports()
+        self._later(event)
+
+    def _later(self, event: Event) -> None:
+        """Hand `event` to the session layer after what is under way, if anything is."""
         self._events.append(event)
         if not self._busy:
             self._settle(self._now())
@@ -278,7 +309,7 @@ class Driver:
             for idle in leaving:
                 idle.callback(None)
 
-    def _handle(self, event: SipEvent | FlowEvent | Answer, now: float) -> None:
+    def _handle(self, event: Event, now: float) -> None:
         try:
             commands = self._session.handle(event, now)
         except Exception:
@@ -397,14 +428,9 @@ class Driver:
         token, query = command
         answer = self._resolver.resolve(query, self._zones[query.zone])
         answer.addCallbacks(
-            lambda hops: self._answered(Answer(token, hops)),
-            lambda failure: self._answered(Answer(token, (), failure.getErrorMessage())),
+            lambda hops: self._later(Answer(token, hops)),
+            lambda failure: self._later(Answer(token, (), failure.getErrorMessage())),
         )
-
-    def _answered(self, answer: Answer) -> None:
-        self._events.append(answer)
-        if not self._busy:
-            self._settle(self._now())
 
     def _seen(self, command: MessageSeen, now: float) -> None:
         call, (data, hop) = command

@@ -139,7 +139,7 @@ class BorderService(Service):
         if not self.running:
             return
         try:
-            self._parts.transports.listen(self.driver.receive, self.driver.failed)
+            self._parts.transports.listen(self.driver.receive, self.driver.failed, self.driver.stream_ended)
         except ListenError as error:
             log.critical("{faults}", faults="; ".join(error.faults))
             self._reactor.stop()

@@ -66,6 +66,7 @@ class Connections:
         self._settings = settings
         self._receive: Callable[[Packet], None] = lambda packet: None
         self._failed: Callable[[TransactionId, str], None] = lambda transaction, reason: None
+        self._ended: Callable[[Hop], None] = lambda hop: None
         self._numbers = itertools.count(1)
         self._streams: dict[int, SipStream] = {}
         self._by_route: dict[Route, SipStream] = {}
@@ -82,9 +83,15 @@ class Connections:
     def count(self) -> int:
         return len(self._streams)
 
-    def start(self, receive: Callable[[Packet], None], failed: Callable[[TransactionId, str], None]) -> None:
+    def start(
+        self,
+        receive: Callable[[Packet], None],
+        failed: Callable[[TransactionId, str], None],
+        ended: Callable[[Hop], None],
+    ) -> None:
         self._receive = receive
         self._failed = failed
+        self._ended = ended
 
     def listen(self, zone: Zone, listener: Listener, bound: socket.socket) -> None:
         """Accept streams on this bound socket, which is ours from now on. Raises OSError."""
@@ -100,6 +107,12 @@ class Connections:
             stream = self._by_route.get((hop.zone, hop.transport, hop.local, hop.remote)) or self._connect(hop)
         if (stream is None or not stream.write(data, transaction)) and transaction is not None:
             self._failed(transaction, "no connection")
+
+    def hold(self, hop: Hop, seconds: float) -> None:
+        """The stream that `hop` names, if it is there, is not closed for being idle for so long from now."""
+        stream = self._streams.get(hop.connection or 0)
+        if stream is not None:
+            stream.hold(self._reactor.seconds() + seconds)
 
     def close(self) -> Deferred[None]:
         """Stop accepting, let streams send what they have for a moment, then end them all."""
@@ -177,6 +190,8 @@ class Connections:
                 self._per_source[hop.remote.host] = left
         for transaction in unsent:
             self._failed(transaction, reason)
+        if self._closing is None:
+            self._ended(hop)
         if not self._streams:
             self._all_gone()
 

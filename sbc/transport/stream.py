@@ -52,6 +52,7 @@ class SipStream(TwistedProtocol):
         self._why = ""
         self._active = True
         self._idle_since = 0.0
+        self._held_until = 0.0
         self._begun: float | None = None
         self._closing_since: float | None = None
 
@@ -72,6 +73,10 @@ class SipStream(TwistedProtocol):
             self._pulling = True
             self._wire.registerProducer(self, False)
         return True
+
+    def hold(self, until: float) -> None:
+        """Do not close it for being idle before `until`, in the time of `check`; the latest wish counts."""
+        self._held_until = until
 
     def finish(self, why: str) -> None:
         """Close once everything written has gone out."""
@@ -112,7 +117,7 @@ class SipStream(TwistedProtocol):
         elif self._active:
             self._active = False
             self._idle_since = now
-        elif now - self._idle_since >= self._settings.idle_timeout:
+        elif now - self._idle_since >= self._settings.idle_timeout and now >= self._held_until:
             self.finish("idle")
         if not self._framer.begun:
             self._begun = None

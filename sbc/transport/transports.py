@@ -14,6 +14,7 @@ from sbc.transport.connections import Connections
 from sbc.transport.pace import Pace
 from sbc.transport.settings import TransportSettings
 from sbc.transport.sockets import ListenError, bound_socket, listen_fault
+from sbc.transport.stream import PING
 from sbc.transport.udp import UdpSocket
 
 
@@ -49,13 +50,19 @@ class Transports:
             self._release()
             raise ListenError(faults)
 
-    def listen(self, receive: Callable[[Packet], None], failed: Callable[[TransactionId, str], None]) -> None:
+    def listen(
+        self,
+        receive: Callable[[Packet], None],
+        failed: Callable[[TransactionId, str], None],
+        ended: Callable[[Hop], None] = lambda hop: None,
+    ) -> None:
         """Serve: each whole message goes to `receive`; each transaction whose message could not be sent to `failed`,
-        which may be called from within `write`. Raises ListenError."""
+        and the hop of each stream that is no more to `ended`; both may be called from within `write`, and neither
+        for what `close` ends. Raises ListenError."""
         self._failed = failed
         for udp in self._udp.values():
             udp.start(receive, failed)
-        self.connections.start(receive, failed)
+        self.connections.start(receive, failed, ended)
         bound, self._bound = self._bound, []
         for zone, listener, stream_socket in bound:
             try:
@@ -73,6 +80,14 @@ class Transports:
                 self._failed(transaction, "no listener there")
         else:
             self.connections.write(data, hop, transaction)
+
+    def ping(self, hop: Hop) -> None:
+        """Send what only NATs on the way take notice of."""
+        self.write(PING, hop, None)
+
+    def hold(self, hop: Hop, seconds: float) -> None:
+        """Do not close the stream that `hop` names for being idle, for so long from now."""
+        self.connections.hold(hop, seconds)
 
     def close(self) -> Deferred[None]:
         """Fires when all is closed."""

@@ -7,6 +7,7 @@ and keeps one `Hop` for each remote address.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import socket
@@ -18,6 +19,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from zope.interface import implementer
 
 from sbc.b2bua import Listener, Zone
+from sbc.rtp import answer_binding, is_stun
 from sbc.sip import Address, Hop, Packet, TransactionId
 from sbc.transport.pace import Pace
 
@@ -29,6 +31,11 @@ ERRORS_AT_ONCE = 32
 KNOWN_REMOTES = 4096
 """Hops kept; when there are more remote addresses (or somebody makes them up), all are forgotten at once."""
 MAX_DATAGRAM = 65535
+
+FIRST_OF_A_MESSAGE = b"\x21"
+"""Every request and response begins with a token; what begins lower is a keep-alive, or blank before a message."""
+BLANK, LONGEST_BLANK = b"\r\n\0 ", 16
+"""What phones and routers send to keep a mapping open, beside STUN (RFC 5626 section 4.4.2)."""
 
 SO_RCVBUFFORCE = 33  # linux/socket.h
 IP_RECVERR, IPV6_RECVERR = 11, 25  # linux/in.h, linux/in6.h
@@ -116,6 +123,8 @@ class UdpSocket:
                 if self._open:
                     continue
                 return count
+            if data[:1] < FIRST_OF_A_MESSAGE and self._keeps_alive(data, source):
+                continue
             hop = hops.get(source)
             if hop is None:
                 hop = self._new_hop(source)
@@ -123,6 +132,17 @@ class UdpSocket:
             if not self._open:
                 return count + 1
         return most
+
+    def _keeps_alive(self, data: bytes, source: Any) -> bool:
+        """Whether a datagram was there for the NATs on its way only: STUN is answered, line ends are not."""
+        if not is_stun(data):
+            return len(data) <= LONGEST_BLANK and not data.strip(BLANK)
+        response = answer_binding(data, source[0], source[1])
+        if response is None:
+            return False  # let it be counted as what nobody understands
+        with contextlib.suppress(OSError):  # lost like any other; the asker asks again
+            self._socket.sendto(response, source)
+        return True
 
     def _new_hop(self, source: Any) -> Hop:
         if len(self._hops) >= KNOWN_REMOTES:

@@ -23,8 +23,10 @@ from sbc.b2bua import (
     CancelRequest,
     Command,
     Decided,
+    HoldFlow,
     Listener,
     MessageSeen,
+    Ping,
     RemoveFlow,
     Resolve,
     Respond,
@@ -108,6 +110,12 @@ class World:
     def write(self, data: bytes, hop: Hop, transaction: str | None) -> None:
         self.said.append(("write", data, transaction))
         self.on_write()
+
+    def ping(self, hop: Hop) -> None:
+        self.said.append(("ping", hop))
+
+    def hold(self, hop: Hop, seconds: float) -> None:
+        self.said.append(("hold", hop, seconds))
 
     # resolver
     def resolve(self, query: Resolve, zone: Zone) -> Deferred[tuple[Hop, ...]]:
@@ -360,6 +368,20 @@ def test_a_call_logs_one_line_at_its_end_and_in_detail_one_at_its_start_and_all_
 
 
 # -- questions --------------------------------------------------------------------------------------------------------
+
+
+def test_flows_are_pinged_and_held_and_their_end_is_told_in_its_turn(world: World) -> None:
+    world.effects["receive"] = [Deliver(RECEIVED), Transmit(b"100", HOP, None, "")]
+    world.commands[RequestReceived] = [Ping(HOP), HoldFlow(HOP, 600.0)]
+    world.on_write = lambda: world.driver.stream_ended(HOP)
+    world.driver.receive(PACKET)
+    assert world.said[1:] == [
+        ("write", b"100", None),
+        ("handle", "RequestReceived"),
+        ("ping", HOP),
+        ("hold", HOP, 600.0),
+        ("handle", "FlowLost"),
+    ]
 
 
 def test_a_question_is_answered_with_hops(world: World) -> None:

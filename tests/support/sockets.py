@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet import defer, reactor, task
 
 from sbc.b2bua import Listener, Zone
-from sbc.sip import Address, Packet, TransactionId
+from sbc.sip import Address, Hop, Packet, TransactionId
 
 
 def free_port(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
@@ -38,12 +38,16 @@ class Inbox:
     def __init__(self) -> None:
         self.packets: list[Packet] = []
         self.failures: list[tuple[TransactionId, str]] = []
+        self.ended: list[Hop] = []
 
     def receive(self, packet: Packet) -> None:
         self.packets.append(packet)
 
     def failed(self, transaction: TransactionId, reason: str) -> None:
         self.failures.append((transaction, reason))
+
+    def stream_ended(self, hop: Hop) -> None:
+        self.ended.append(hop)
 
 
 async def until(condition: Callable[[], Any], seconds: float = 3.0) -> None:

@@ -23,7 +23,7 @@ class ConnectionTests(TestCase):
     def listening(self, zone: Zone, settings: TransportSettings | None = None) -> Transports:
         made = Transports(reactor, [zone], Limits(), settings or TransportSettings())
         made.bind()
-        made.listen(self.inbox.receive, self.inbox.failed)
+        made.listen(self.inbox.receive, self.inbox.failed, self.inbox.stream_ended)
         self.addCleanup(made.close)
         return made
 
@@ -104,6 +104,35 @@ class ConnectionTests(TestCase):
         assert await self.received(stream, len(options("three"))) == options("three")
         assert ours.connections.count == 1
         assert self.inbox.failures == []
+
+    @runs
+    async def test_the_end_of_a_stream_is_told_with_its_hop_unless_all_is_being_closed(self) -> None:
+        zone = zone_on("outside", "127.0.0.1", "TCP")
+        ours = self.listening(zone)
+        far, other = self.connected(zone.listeners[0].local), self.connected(zone.listeners[0].local)
+        far.sendall(options("one"))
+        await until(lambda: self.inbox.packets and ours.connections.count == 2)
+        far.close()
+        await until(lambda: self.inbox.ended)
+        assert self.inbox.ended == [self.inbox.packets[0].hop]
+        other.close()
+        await ours.close()
+        assert len(self.inbox.ended) == 1
+
+    @runs
+    async def test_a_stream_that_carries_a_registration_is_held_and_pinged(self) -> None:
+        zone = zone_on("outside", "127.0.0.1", "TCP")
+        ours = self.listening(zone, TransportSettings(idle_timeout=0.1))
+        far, other = self.connected(zone.listeners[0].local), self.connected(zone.listeners[0].local)
+        far.sendall(options("one"))
+        await until(lambda: self.inbox.packets and ours.connections.count == 2)
+        hop = self.inbox.packets[0].hop
+        ours.hold(hop, 60.0)
+        ours.hold(hop._replace(connection=None), 60.0)
+        await until(lambda: ours.connections.count == 1, seconds=6)
+        assert self.inbox.ended[0].remote == Address(*other.getsockname())
+        ours.ping(hop)
+        assert await self.received(far, 4) == b"\r\n\r\n"
 
     @runs
     async def test_requests_open_one_connection_and_it_is_used_both_ways_over_ipv4(self) -> None:

@@ -199,6 +199,17 @@ def test_an_idle_stream_is_closed_and_a_used_one_is_not(owner: Owner, wire: Wire
     assert wire.finished
 
 
+def test_an_idle_stream_that_is_held_is_closed_when_that_is_over(owner: Owner, wire: Wire) -> None:
+    stream = opened(owner, wire)
+    stream.check(0.0)
+    stream.hold(200.0)
+    stream.check(1.0)
+    stream.check(199.0)
+    assert not wire.finished
+    stream.check(200.0)
+    assert wire.finished
+
+
 def test_a_message_that_dribbles_in_is_cut_off(owner: Owner, wire: Wire) -> None:
     stream = opened(owner, wire)
     for now, octet in enumerate(options("slow")):

@@ -6,6 +6,7 @@ import socket
 import struct
 from typing import Any
 
+import pytest
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
@@ -58,6 +59,36 @@ class UdpTests(TestCase):
     @runs
     async def test_a_datagram_comes_with_its_hop_and_is_answered_over_ipv6(self) -> None:
         await self.exchange("::1")
+
+    @runs
+    async def test_a_binding_request_is_answered_with_the_source_as_we_see_it(self) -> None:
+        zone = zone_on("outside", "127.0.0.1", "UDP")
+        self.listening(zone)
+        far = self.far_end()
+        far.setblocking(False)
+        asked = b"\0\1\0\0\x21\x12\xa4\x42" + b"transaction."
+        for sent in (asked, b"\0\x11" + asked[2:], b"OPTIONS"):  # a request, an indication, SIP
+            far.sendto(sent, zone.listeners[0].local)
+        await until(lambda: len(self.inbox.packets) == 2)
+        port = far.getsockname()[1] ^ 0x2112
+        mapped = b"\0\x20\0\x08\0\1" + port.to_bytes(2, "big") + (0x7F000001 ^ 0x2112A442).to_bytes(4, "big")
+        assert far.recv(100) == b"\1\1\0\x0c" + asked[4:] + mapped
+        assert [packet.data[:2] for packet in self.inbox.packets] == [b"\0\x11", b"OP"]
+        with pytest.raises(BlockingIOError):
+            far.recv(100)
+
+    @runs
+    async def test_keep_alives_of_line_ends_are_dropped_and_blank_before_a_message_is_not(self) -> None:
+        zone = zone_on("outside", "127.0.0.1", "UDP")
+        self.listening(zone)
+        far = self.far_end()
+        far.setblocking(False)
+        for sent in (b"", b"\r\n\r\n", b"\r\n", b"\0\0\0\0", b" ", b"\r\n" * 9, b"\r\nOPTIONS", b"OPTIONS"):
+            far.sendto(sent, zone.listeners[0].local)
+        await until(lambda: len(self.inbox.packets) >= 3)
+        assert [packet.data for packet in self.inbox.packets] == [b"\r\n" * 9, b"\r\nOPTIONS", b"OPTIONS"]
+        with pytest.raises(BlockingIOError):
+            far.recv(100)
 
     @runs
     async def test_a_flood_is_read_in_portions_so_that_others_get_their_turn(self) -> None:
