@@ -135,7 +135,11 @@ class Namespace:
         """A TCP connection from `source` to `target`."""
         made = self.socket(sockets.SOCK_STREAM, (source, 0))
         made.settimeout(timeout)
-        made.connect(target)
+        try:
+            made.connect(target)
+        except BaseException:
+            made.close()
+            raise
         return made
 
     def is_bound(self, port: int, transport: str) -> bool:
