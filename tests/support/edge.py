@@ -39,7 +39,7 @@ class Edge:
         return self.directory / "log"
 
     def _wait_ready(self, address: tuple[str, int]) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not answers_options(self.lab.public, address, 0.2):
             assert self.process.poll() is None, f"the SBC ended:\n{self.log()}"
             assert time.monotonic() < deadline, f"the SBC does not answer:\n{self.log()}"

@@ -19,6 +19,8 @@ _MEANING = {
     254: "connection error",
     255: "fatal",
 }
+RECEIVE_BUFFER = 212_992
+"""What the kernel grants anybody: SIPp's own choice holds some 50 messages, and on a busy machine more come meanwhile."""
 _control_ports = itertools.count(48100)
 
 
@@ -56,6 +58,7 @@ class Sipp:
         control = next(_control_ports)
         options += ["-t", "t1" if tcp else "u1", "-nostdin", "-cp", str(control)]
         options += ["-timeout", f"{timeout:.0f}s", "-timeout_error"]
+        options += ["-buff_size", str(RECEIVE_BUFFER)]
         options += ["-trace_err", "-error_file", "errors"]
         options += ["-trace_msg", "-message_file", "messages"] if trace else []
         options += ["-key", "dialled", dialled] if dialled else []
