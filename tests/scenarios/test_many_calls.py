@@ -19,7 +19,9 @@ T1 = 0.1
 def test_every_table_is_empty_after_five_hundred_calls() -> None:
     with Border(f"[sip]\nt1 = {T1}\nt2 = 0.4\nt4 = 0.5\n" + PLAIN) as border:
         answering = callee(border, INWARDS, "callee", {"delay": 100}, calls=CALLS, timeout=40)
-        calling = caller(border, INWARDS, "caller", {"talk": 500}, calls=CALLS, extra=("-r", "50", "-l", "200"), timeout=40)
+        calling = caller(
+            border, INWARDS, "caller", {"talk": 500}, calls=CALLS, extra=("-r", "50", "-l", "200"), timeout=40
+        )
         calling.wait()
         answering.wait()
         records = border.records(CALLS)

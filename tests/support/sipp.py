@@ -20,7 +20,7 @@ _MEANING = {
     255: "fatal",
 }
 RECEIVE_BUFFER = 212_992
-"""What the kernel grants anybody: SIPp's own choice holds some 50 messages, and on a busy machine more come meanwhile."""
+"""What the kernel grants anybody: SIPp's own choice holds some 50 messages; on a busy machine more come meanwhile."""
 _control_ports = itertools.count(48100)
 
 
