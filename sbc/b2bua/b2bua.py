@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 from sbc.b2bua import (
     answers,
@@ -11,6 +11,7 @@ from sbc.b2bua import (
     in_dialog,
     joining,
     outside,
+    registering,
     reliable,
     replies,
     session_timer,
@@ -35,10 +36,20 @@ from sbc.b2bua.call import (
     Role,
     Sent,
 )
-from sbc.b2bua.commands import Answer, ApplyFlow, Ask, BindPorts, Command, FlowLost, MessageSeen
+from sbc.b2bua.commands import (
+    Answer,
+    ApplyFlow,
+    Ask,
+    BindingRecord,
+    BindPorts,
+    Command,
+    FlowLost,
+    MessageSeen,
+)
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Hooks, Resolve
 from sbc.b2bua.network import Network, Settings
+from sbc.b2bua.registrations import Registrations
 from sbc.media import (
     FlowEvent,
     Latched,
@@ -80,6 +91,11 @@ _ACTIONS: dict[Action, Callable[[Context, Call, object], None]] = {
 _ACTIONS_OF = {Role.PLACED: transferred.ACTIONS, Role.TAKING: {**_ACTIONS, **taking_over.ACTIONS}}
 """Of calls whose A leg is nobody's, or whose B leg is another one's."""
 
+_OUTSIDE: dict[type, tuple[Callable[[Context, Any, Any], None], Callable[[Context, Any, Any], None]]] = {
+    registering.Pending: (registering.response_received, registering.lost),
+}
+"""For what stands in `Context.pending`: what is told of a response, and what of its loss; both are given the event."""
+
 _PEER_REFRESH = 300.0
 """Seconds after which the addresses of peers that are configured by name are looked up again."""
 _PEER_RETRY = 15.0
@@ -110,7 +126,7 @@ class B2bua:
             SourceMismatch: self._mismatch,
             Silent: self._silent,
             StatsReport: self._stats,
-            FlowLost: lambda event: None,  # a call outlives the connection that it was set up over
+            FlowLost: lambda event: registering.flow_lost(self._context, event.hop),
         }
         self._on_deadline: dict[str, Callable[[Call, str], None]] = {
             "no answer": lambda call, _: self._step(call, Input.NO_ANSWER, None),
@@ -129,12 +145,19 @@ class B2bua:
             "last figures": lambda call, _: call.draining_flows.clear(),
             "strays": lambda call, _: teardown.drop_strays(call),
         }
+        self._on_own_deadline: dict[str, Callable[[str], None]] = {
+            "peers": lambda _: self._ask_for_peers(),
+            registering.DEADLINE: lambda _: registering.due(self._context),
+            registering.PATIENCE: lambda branch: registering.impatient(self._context, branch),
+        }
 
     # -- what the driver calls -----------------------------------------------------------------------------------------
 
-    def start(self, now: float) -> list[Command]:
-        """The first commands: ports to bind, and the addresses of peers that are configured by name."""
+    def start(self, now: float, bindings: Iterable[BindingRecord] = ()) -> list[Command]:
+        """The first commands: ports to bind, and the addresses of peers that are configured by name. `bindings` were
+        registered when the service ended last time."""
         context = self._begin(now)
+        registering.restore(context, bindings)
         self._ask_for_peers()
         return self._commands(context)
 
@@ -151,7 +174,8 @@ class B2bua:
         while (due := context.deadlines.due(now)) is not None:
             owner, kind = due
             if owner == _NOBODY:
-                self._ask_for_peers()
+                kind, _, of = kind.partition(" ")
+                self._on_own_deadline[kind](of)
                 continue
             call = context.calls[owner]
             handler = self._on_deadline.get(kind)
@@ -189,6 +213,11 @@ class B2bua:
         """Calls of which anything is left, also those that wait for a last answer."""
         return len(self._context.calls)
 
+    @property
+    def registered(self) -> Registrations:
+        """Who is registered; to be looked at only."""
+        return self._context.registrations
+
     def table_sizes(self) -> dict[str, int]:
         """How much every table holds; all are 0 when no call is left (peers' refresh deadline apart)."""
         context = self._context
@@ -197,6 +226,7 @@ class B2bua:
             "dialogs": len(context.dialogs),
             "questions": len(context.questions),
             "aliases": len(context.aliases),
+            "requests outside calls": len(context.pending),
             "deadlines": len(context.deadlines) - len(context.deadlines.of(_NOBODY)),
             "media sessions": context.media.session_count,
             "ports in use": context.media.ports_in_use,
@@ -293,6 +323,9 @@ class B2bua:
         context = self._context
         call = self._call_of(event)
         if call is None:
+            waiting = context.pending.get(event.transaction)
+            if waiting is not None:
+                _OUTSIDE[type(waiting)][0](context, event, waiting)
             return
         context.out.append(MessageSeen(call.id, event.packet))
         sent = call.clients.get(event.transaction)
@@ -362,6 +395,9 @@ class B2bua:
         call = self._call_of(event)
         sent = call.clients.pop(event.transaction, None) if call is not None else None
         if call is None or sent is None:
+            waiting = context.pending.pop(event.transaction, None)
+            if waiting is not None:
+                _OUTSIDE[type(waiting)][1](context, event, waiting)
             return
         if sent.purpose is Purpose.INVITE:
             attempt = call.attempts.get(sent.attempt)
@@ -397,7 +433,7 @@ class B2bua:
         if prefix + ":" != _PEER_QUESTION or peer is None:
             return
         if event.hops:
-            context.places.learn(peer, tuple(dict.fromkeys(hop.remote.host for hop in event.hops)))
+            context.places.learn(peer, event.hops)
         else:  # what was known of it stands
             context.deadlines.set(_NOBODY, "peers", context.now + _PEER_RETRY)
 

@@ -282,6 +282,8 @@ class Leg:
     """On a B leg that is answered: others than the one that answered have rung."""
     fixed_hop: bool = False
     """The element is behind a NAT: requests go where its signalling comes from, whatever its Contact says."""
+    device: str = ""
+    """Token of the registered device that it is: the leg goes where the device's flow goes."""
     unacked: Unacked | None = None
     ack: tuple[int, Request, Hop] | None = None
     """The last ACK sent, with the CSeq number of its INVITE: a repeated 2xx gets it again."""

@@ -96,6 +96,48 @@ class FlowLost(NamedTuple):
     hop: Hop
 
 
+class BindingRecord(NamedTuple):
+    """One flow of a registered device, with all that is needed to go on with it in another process; see
+    `sbc.b2bua.registrations`. Times are monotonic `now` values of the core; the driver turns them into wall-clock
+    time and back."""
+
+    aor: str
+    device: str
+    reg_id: int
+    to: str
+    written: str
+    contact: str
+    shown: str
+    hop: Hop
+    call_id: str
+    cseq: int
+    until: float
+    granted: int
+    user_agent: str
+    path: tuple[str, ...]
+    decision: str
+    token: str
+    inside_until: float
+    checked: float
+    inside_granted: int
+    service_route: tuple[str, ...]
+    associated: tuple[str, ...]
+
+
+BindingKey = tuple[str, str, int]
+"""Address of record, device, reg-id."""
+
+
+class KeepBinding(NamedTuple):
+    """Write it down, in place of an older one of the same key."""
+
+    record: BindingRecord
+
+
+class ForgetBinding(NamedTuple):
+    key: BindingKey
+
+
 class MessageSeen(NamedTuple):
     """A message of a call came in; for the record. (Messages that go out are recorded as they are written.)"""
 
@@ -231,4 +273,6 @@ Command = (
     | CallOpened
     | CallChanged
     | CallEnded
+    | KeepBinding
+    | ForgetBinding
 )

@@ -11,7 +11,9 @@ from sbc.b2bua.commands import ApplyFlow, CallId, Command, Decided, RemoveFlow, 
 from sbc.b2bua.deadlines import Deadlines
 from sbc.b2bua.hooks import Hooks, LegView
 from sbc.b2bua.hosts import Border
-from sbc.b2bua.network import Listener, Network, Peer, Settings, Zone, own_hosts
+from sbc.b2bua.intake import Intake
+from sbc.b2bua.network import Access, Listener, Network, Peer, Settings, Zone, own_hosts
+from sbc.b2bua.registrations import Registrations
 from sbc.media import Exchange as MediaExchange
 from sbc.media import Media
 from sbc.sip import Address, Headers, Hop, Request, Response, Tokens, TransactionId, make_response
@@ -38,6 +40,12 @@ class Context:
     """Token of an Ask under way -> the call, and the number of the attempt, that wait for it."""
     aliases: dict[str, Replaced | TakenOver] = field(default_factory=dict)
     """Our names of dialogs in Replaces values that crossed, each as long as the call that it belongs to."""
+    registrations: Registrations = field(default_factory=Registrations)
+    intake: Intake = field(default_factory=Intake)
+    """How much the registrar inside gets to do."""
+    pending: dict[TransactionId, object] = field(default_factory=dict)
+    """Client transactions outside calls -> what waits for their response: a dataclass of the module that sent the
+    request."""
     places: Places = field(init=False)
     now: float = 0.0
     out: list[Command] = field(default_factory=list)
@@ -47,6 +55,22 @@ class Context:
 
     def __post_init__(self) -> None:
         self.places = Places(self.network)
+        if self.settings.access is not None:
+            self.registrations = Registrations(self.settings.access.key)
+            self.intake = Intake(self.settings.access.rate)
+
+    @property
+    def access(self) -> Access:
+        """For what happens only where phones register."""
+        access = self.settings.access
+        assert access is not None
+        return access
+
+    def goes_along(self, leg: Leg, dialog: tuple[str, str]) -> None:
+        """Requests of `dialog` go where the device of `leg` is."""
+        device = self.registrations.by_token(leg.device)
+        if device is not None:
+            device.dialogs.add(dialog)
 
     def decided(self, call: Call, hook: str, policy: str, verdict: str, reason: str) -> None:
         self.out.append(Decided(call.id, self.now, hook, policy, verdict, reason))
@@ -93,6 +117,9 @@ class Context:
             held = self.dialogs.get(dialog)
             if held is not None and held[0] is call:  # else the leg has gone over to another call
                 del self.dialogs[dialog]
+                device = self.registrations.by_token(leg.device)
+                if device is not None:
+                    device.dialogs.discard(dialog)
         for alias in call.aliases:
             del self.aliases[alias]
         del self.calls[call.id]
@@ -119,7 +146,7 @@ class Places:
         self._listeners: dict[tuple[str, str, bool], Listener] = {}
         self._by_local: dict[tuple[str, str, Address], Listener] = {}
         self._own: dict[str, set[str]] = {}
-        self._learned: dict[str, tuple[str, ...]] = {}
+        self._learned: dict[str, tuple[Hop, ...]] = {}
         said: set[str] = {"anonymous.invalid"}
         for zone in network.zones.values():
             for listener in zone.listeners:
@@ -139,15 +166,19 @@ class Places:
         ]
         self._find_peers()
 
-    def learn(self, peer: Peer, addresses: tuple[str, ...]) -> None:
-        """These are the IP addresses of `peer`, which is configured by name; those that it had before are not."""
-        self._learned[peer.name] = addresses
+    def learn(self, peer: Peer, ways: tuple[Hop, ...]) -> None:
+        """These are the ways to `peer`, which is configured by name; those that it had before are not."""
+        self._learned[peer.name] = ways
         self._find_peers()
+
+    def learned(self, peer: Peer) -> tuple[Hop, ...]:
+        """The ways to `peer`, best first, as far as they had to be learned."""
+        return self._learned.get(peer.name, ())
 
     def _find_peers(self) -> None:
         self._peers: dict[tuple[str, str], Peer] = {}
         for peer in self.network.peers.values():
-            for host in (peer.host.lower(), *self._learned.get(peer.name, ())):
+            for host in (peer.host.lower(), *(way.remote.host for way in self._learned.get(peer.name, ()))):
                 self._peers.setdefault((peer.zone, host), peer)
         self._names = {
             zone: tuple(sorted(own | {host for name, host in self._peers if name == zone}))
@@ -199,6 +230,11 @@ def border(source: Leg, target: Leg) -> Border:
     """How contents of `source` cross to `target`."""
     our_host = uri_host(target.listener.advertised.host)
     return Border(source.zone.hidden, source.trusted, source.names, our_host, target.trusted)
+
+
+def border_between(source: Zone, trusted: bool, listener: Listener, to_trusted: bool) -> Border:
+    """How contents cross that belong to no call: out of `source`, by `listener`."""
+    return Border(source.hidden, trusted, (), uri_host(listener.advertised.host), to_trusted)
 
 
 def leaving(source: Leg) -> Border:

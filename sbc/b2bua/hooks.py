@@ -50,6 +50,14 @@ class Target(NamedTuple):
     """Tried at the same time as the target before it (parallel forking), instead of after it."""
     ring: float = 0.0
     """Seconds from its INVITE until the target is given up unless it has answered; 0: as long as the caller waits."""
+    hop: Hop | None = None
+    """The flow that the target opened to us, the only way to it (RFC 5626); its leg keeps to that. None: see `host`."""
+    others: tuple[tuple[str, Hop], ...] = ()
+    """Further flows of the same device, with the Request-URI for each: tried in turn when this one fails."""
+    route: tuple[str, ...] = ()
+    """Route values of the first request (RFC 3327, RFC 3608)."""
+    device: str = ""
+    """Token of the registered device behind it (`sbc.b2bua.registrations`)."""
 
 
 class Targets(NamedTuple):

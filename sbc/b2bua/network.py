@@ -104,6 +104,35 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """Phones that register here. Times in seconds."""
+
+    zone: str
+    """Where they are."""
+    domains: tuple[str, ...]
+    """Hosts of their addresses of record, in lower case. The first one stands for our own addresses, too."""
+    registrar: str
+    """Name of the peer that registrations go to; "": this SBC is the registrar."""
+    expires_udp: int = 90
+    """What a phone is granted at most over UDP, so that its NAT keeps the flow."""
+    expires_stream: int = 600
+    """The same over streams."""
+    expires_least: int = 30
+    """Less is refused with 423 (RFC 3261 section 10.2.8)."""
+    expires_inside: int = 3600
+    """What is asked of the registrar."""
+    recheck: int = 0
+    """After so long credentials must pass the registrar again, though it has granted more; 0: when that is over."""
+    rate: int = 100
+    """REGISTERs a second that the registrar gets at most."""
+    max_contacts: int = 10
+    """Devices of one user, and flows of one device."""
+    max_registrations: int = 100_000
+    key: bytes = b""
+    """Secret of this site: makes the user parts of our contacts inside, the same ones after a restart."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What the session layer is told by the configuration. Times in seconds."""
 
@@ -123,6 +152,8 @@ class Settings:
     timers: Timers = field(default_factory=Timers)
     final_stats_wait: float = 2.0
     """How long an ended call waits for the last media figures."""
+    access: Access | None = None
+    """None: nobody registers here."""
 
 
 @dataclass(frozen=True, slots=True)

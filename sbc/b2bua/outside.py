@@ -5,10 +5,10 @@ RFC 3261 sections 8.2, 11 (OPTIONS), 12.2.2.
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies, capabilities
+from sbc.b2bua import bodies, capabilities, registering
 from sbc.b2bua.commands import Abandon
 from sbc.b2bua.context import Context, answer
-from sbc.b2bua.hooks import CallView, Drop, Reject
+from sbc.b2bua.hooks import CallView, Drop, Pass, Reject
 from sbc.sip import Packet, Request, TransactionId
 
 _NO_CALL = ""
@@ -26,7 +26,10 @@ def request_received(context: Context, request: Request, transaction: Transactio
     if isinstance(verdict, Drop):
         context.out.append(Abandon(transaction))
         return
-    if isinstance(verdict, Reject):
+    access = context.settings.access
+    if request.method == "REGISTER" and access is not None and hop.zone == access.zone and isinstance(verdict, Pass):
+        registering.request_received(context, request, transaction, hop)
+    elif isinstance(verdict, Reject):
         _respond(context, request, transaction, verdict)
     else:
         _respond(context, request, transaction, _answer(request))

@@ -5,15 +5,23 @@ RFC 3261 sections 8.2, 12.1 and 13.3: we are the UAS of the A leg.
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies, referred, replacing, session_timer, taking_over
+from sbc.b2bua import (
+    bodies,
+    locating,
+    referred,
+    registrations,
+    replacing,
+    session_timer,
+    taking_over,
+    targets,
+    whereabouts,
+)
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Replaced, TakenOver
 from sbc.b2bua.capabilities import can_be_called, note, required, unsupported_extensions
 from sbc.b2bua.commands import Abandon, CallOpened, CallRecord, LegRecord, MessageSeen, Respond
 from sbc.b2bua.context import Context, contact, leaving, uri_host
 from sbc.b2bua.hooks import CallView, Drop, Pass, Reject, RouteVerdict, Targets
-from sbc.b2bua.targets import try_targets
-from sbc.b2bua.whereabouts import follow_target, names_of
-from sbc.sip import Dialog, Packet, Request, TransactionId, make_response
+from sbc.sip import Dialog, Packet, Request, SipError, TransactionId, make_response
 
 
 def open_call(context: Context, request: Request, transaction: TransactionId, packet: Packet) -> Call | None:
@@ -54,17 +62,41 @@ def open_call(context: Context, request: Request, transaction: TransactionId, pa
     names = ", ".join(target.peer or target.uri for target in route.targets)
     context.decided(call, "route", route.policy, f"to {names}", route.reason)
     call.targets = list(route.targets)
-    try_targets(context, call)
+    targets.try_targets(context, call)
     return call
 
 
 def _route(context: Context, call: Call, view: CallView, taken_over: TakenOver | None) -> RouteVerdict:
     if taken_over is None:
-        return context.hooks.route(view)
+        located = locating.locate(context, view.request, view.zone.name)
+        return _service_route(context, call, context.hooks.route(view)) if located is None else located
     call.replaces = taken_over.replaces
     if taken_over.target is None:
         return context.hooks.route(referred.as_call(context, call.a, taken_over.uri))
     return Targets("transfer", (taken_over.target,), "it takes the place of a call of ours (Replaces)")
+
+
+def _device_of(context: Context, request: Request, bindings: list[registrations.Binding]) -> str:
+    """Which device of those behind a flow has sent `request`: the one whose user it is from."""
+    try:
+        aor = locating.address_of_record(context, request.from_.uri)
+    except SipError:
+        aor = None
+    return next((each.token for each in bindings if each.aor == aor), bindings[0].token)
+
+
+def _service_route(context: Context, call: Call, verdict: RouteVerdict) -> RouteVerdict:
+    """RFC 3608 section 6.1: requests of a registered user take the route that its registrar has named. For them we are
+    the user agent there."""
+    device = context.registrations.by_token(call.a.device)
+    access = context.settings.access
+    if device is None or access is None or not device.service_route or not isinstance(verdict, Targets):
+        return verdict
+    changed = tuple(
+        target._replace(route=device.service_route) if target.peer == access.registrar else target
+        for target in verdict.targets
+    )
+    return verdict._replace(targets=changed)
 
 
 def refuse(context: Context, call: Call, hook: str, verdict: Reject) -> None:
@@ -93,11 +125,15 @@ def _new_call(context: Context, view: CallView, transaction: TransactionId) -> C
     listener = context.places.listener_of(hop) or view.zone.listeners[0]
     leg = Leg("a", view.zone, view.peer, listener, hop, contact(listener), tag, transaction, request)
     leg.dialog = Dialog.as_uas(request, tag)
-    leg.fixed_hop = request.via.host != hop.remote.host
-    leg.names = names_of(context, leg, request)
+    bindings = context.registrations.over(hop)
+    leg.fixed_hop = request.via.host != hop.remote.host or bool(bindings)
+    if bindings:
+        leg.device = _device_of(context, request, bindings)
+        context.goes_along(leg, (request.call_id, tag))
+    leg.names = whereabouts.names_of(context, leg, request)
     note(leg, request)
     leg.requires = required(request)
-    follow_target(context, leg, request)
+    whereabouts.follow_target(context, leg, request)
     record = CallRecord(context.tokens.user(), context.now)
     record.a = LegRecord(
         view.zone.name,

@@ -5,14 +5,24 @@ RFC 3261 sections 13.2 (we are the UAC), 16.6 to 16.8 (targets, their time, and 
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies, crossing, exchange, first_offer, privacy, redirect, reliable, replacing, session_timer
+from sbc.b2bua import (
+    bodies,
+    crossing,
+    exchange,
+    first_offer,
+    privacy,
+    redirect,
+    reliable,
+    replacing,
+    session_timer,
+    whereabouts,
+)
 from sbc.b2bua.call import Attempt, Call, CallState, Ending, Input, Leg, Purpose
 from sbc.b2bua.capabilities import allow, note, passed
 from sbc.b2bua.commands import Ask, CancelRequest, LegRecord
 from sbc.b2bua.context import Context, border, contact, own_agent, uri_host
 from sbc.b2bua.hooks import Resolve, Target
 from sbc.b2bua.network import Redirection
-from sbc.b2bua.whereabouts import direct_hops, follow_target, is_address, names_of
 from sbc.media import MediaError
 from sbc.sip import Dialog, Headers, Hop, Request, Response, make_response
 
@@ -54,8 +64,12 @@ def _begin(context: Context, call: Call, target: Target, beside: bool) -> None:
         return
     call.record.attempts += 1
     attempt = call.attempts[call.record.attempts] = Attempt(call.record.attempts, target, beside)
-    if is_address(target.host):
-        attempt.hops = direct_hops(context, target)
+    if target.hop is not None:
+        attempt.hops = [target.hop]
+        _try_hop(context, call, attempt, "its flow is gone")
+        return
+    if whereabouts.is_address(target.host):
+        attempt.hops = whereabouts.direct_hops(context, target)
         _try_hop(context, call, attempt, f"no listener of its family in zone {target.zone}")
         return
     attempt.question = context.tokens.user()
@@ -83,6 +97,7 @@ def rang_out(context: Context, call: Call, attempt: Attempt) -> None:
     """The time that the target was given is over. 16.8: "as if it had received a 408"."""
     assert attempt.leg is not None
     attempt.hops.clear()
+    attempt.target = attempt.target._replace(others=())
     _remember(call, make_response(attempt.leg.invite, 408), attempt.leg)
     let_go(context, call, attempt, _NO_ANSWER)
     lost(context, call, attempt, "no answer in its time")
@@ -92,6 +107,10 @@ def _try_hop(context: Context, call: Call, attempt: Attempt, why: str, refused: 
     """`refused`: the element spoke for the target."""
     if attempt.leg is not None:
         let_go(context, call, attempt)
+    if not attempt.hops and attempt.target.others:
+        (uri, hop), *others = attempt.target.others
+        attempt.target = attempt.target._replace(uri=uri, hop=hop, others=tuple(others))
+        attempt.hops.append(hop)
     if attempt.hops and not refused and first_offer.may_be_repeated(call):
         if attempt.leg is not None:
             context.decided(call, "call", "targets", "next address", f"{attempt.leg.hop.remote.host}: {why}")
@@ -159,6 +178,8 @@ def _send_invite(context: Context, call: Call, attempt: Attempt) -> None:
     leg = Leg("b", zone, peer, listener, hop, contact(listener), context.tokens.tag(), "", received)
     # nobody else has the offer: the media may be offered as they suit this address
     alone = all(other is attempt or other.leg is None for other in call.attempts.values())
+    leg.fixed_hop = target.hop is not None
+    leg.device = target.device
     leg.names = (*context.places.names(zone), hop.remote.host, target.host.lower()) if zone.hidden else ()
     attempt.leg = leg
     attempt.heard = False
@@ -179,12 +200,13 @@ def _send_invite(context: Context, call: Call, attempt: Attempt) -> None:
     leg.invite = request
     call.b_legs.append(leg)
     context.dialogs[(request.call_id, leg.local_tag)] = (call, leg)
+    context.goes_along(leg, (request.call_id, leg.local_tag))
     leg.transaction = context.send(call, leg, Purpose.INVITE, request, alternative, received, attempt.number)
     if call.b is leg:
         call.record.b = _b_record(leg, target)
     if target.ring:
         context.deadlines.set(call.id, f"ring {attempt.number}", context.now + target.ring)
-    if call.targets or attempt.hops:
+    if call.targets or attempt.hops or target.others:
         silent = context.now + context.settings.target_timeout
         context.deadlines.set(call.id, f"silent {attempt.number}", silent)
 
@@ -219,6 +241,8 @@ def _b_invite(context: Context, call: Call, leg: Leg, attempt: Attempt, body: by
         headers.add("Require" if reliable.required_of(leg) else "Supported", "100rel")
     session_timer.ask(context, leg, headers)
     passed(received, headers, call.a)
+    for value in target.route:
+        headers.add("Route", value)
     if target.uri.startswith("urn:"):  # RFC 6881 section 9.2: a service has no host to be found by
         headers.add("Route", f"<sip:{uri_host(target.host)}{f':{target.port}' if target.port else ''};lr>")
     replacing.add_replaces(call, headers)
@@ -283,7 +307,7 @@ def _speaks(call: Call, attempt: Attempt, leg: Leg) -> None:
 
 
 def _answered(context: Context, call: Call, attempt: Attempt, leg: Leg, response: Response) -> None:
-    leg.names = names_of(context, leg, response)
+    leg.names = whereabouts.names_of(context, leg, response)
     early = leg.forks.get(response.to.tag or "")
     leg.dialog = Dialog.as_uac(leg.invite, response)
     if early is not None:  # 13.2.2.4: only the route set and the remote target are computed anew
@@ -295,7 +319,7 @@ def _answered(context: Context, call: Call, attempt: Attempt, leg: Leg, response
         reliable.gone(context, call, leg, tag)
     leg.forks.clear()
     note(leg, response)
-    follow_target(context, leg, response)
+    whereabouts.follow_target(context, leg, response)
     session_timer.answered(context, call, leg, response)
     let_all_go(context, call, _ELSEWHERE, winner=attempt)
     _speaks(call, attempt, leg)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from sbc.b2bua.call import Leg
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Target
+from sbc.b2bua.network import Peer
 from sbc.sip import Address, Dialog, Hop, Request, Response, SipError, parse_name_address, parse_uri, parse_via
 
 
@@ -81,6 +82,14 @@ def direct_hops(context: Context, target: Target) -> list[Hop]:
             remote = Address(target.host, target.port or 5060)
             hops.append(Hop(target.zone, transport, listener.local, remote))
     return hops
+
+
+def ways_to(context: Context, peer: Peer) -> list[Hop]:
+    """Ways to a configured peer, best first; none while nobody knows where one is that is configured by name."""
+    learned = context.places.learned(peer)
+    if learned or not is_address(peer.host):
+        return list(learned)
+    return direct_hops(context, Target(peer.zone, "", peer.host, peer.port, peer.transports, peer.name))
 
 
 _PRIVATE = tuple(

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from sbc.b2bua import Network
+from sbc.b2bua import Access, Network
 from sbc.service import paths
 from sbc.service.crosschecks import check
 from sbc.service.faults import ConfigError, Fault, key_text, left_out, validation_faults
 from sbc.service.findings import Findings
-from sbc.service.inference import completed_network, route_zones
+from sbc.service.inference import access, completed_network, route_zones
 from sbc.service.machine import Machine
 from sbc.service.models import Document, Table
 from sbc.service.positions import KeyPath, positions
@@ -56,6 +56,8 @@ class Config:
     network: Network
     route_zones: dict[int, str]
     """Index of a route -> the zone of the URIs in its `to`."""
+    access: Access | None
+    """How phones register, but for the secret."""
     state_directory: Path
     database: Path
     """The record of calls."""
@@ -113,6 +115,7 @@ def parse(text: str, file: str, machine: Machine | None = None) -> Config:
     machine = machine or Machine()
     network = completed_network(document, findings, machine)
     zones_of_routes = route_zones(document, network, findings, machine)
+    registering = access(document, network, findings)
     check(document, network, zones_of_routes, findings)
     if findings.faults:
         raise ConfigError(findings.faults)
@@ -120,7 +123,7 @@ def parse(text: str, file: str, machine: Machine | None = None) -> Config:
     database = state_directory / (document.records.path or paths.DATABASE)
     if document.records.path is None:
         findings.infer(("records", "path"), str(database), "in service.state_directory")
-    return Config(file, document, network, zones_of_routes, state_directory, database, findings)
+    return Config(file, document, network, zones_of_routes, registering, state_directory, database, findings)
 
 
 def _names(raw: dict[str, Any]) -> frozenset[str]:

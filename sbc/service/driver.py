@@ -21,6 +21,8 @@ from sbc.b2bua import (
     Answer,
     ApplyFlow,
     Ask,
+    BindingKey,
+    BindingRecord,
     BindPorts,
     CallChanged,
     CallEnded,
@@ -30,7 +32,9 @@ from sbc.b2bua import (
     Command,
     Decided,
     FlowLost,
+    ForgetBinding,
     HoldFlow,
+    KeepBinding,
     LegRecord,
     MessageSeen,
     Ping,
@@ -78,7 +82,7 @@ Event = SipEvent | FlowEvent | Answer | FlowLost
 class Session(Protocol):
     """The session layer (`sbc.b2bua.B2bua`), as far as the driver needs it."""
 
-    def start(self, now: float) -> list[Command]: ...
+    def start(self, now: float, bindings: Iterable[BindingRecord] = ()) -> list[Command]: ...
 
     def handle(self, event: Event, now: float) -> list[Command]: ...
 
@@ -124,6 +128,17 @@ class Recorder(Protocol):
     def ended(self, record: CallRecord, offset: float) -> None: ...
 
 
+class BindingKeeper(Protocol):
+    """What keeps registrations (`sbc.store.RegistrationStore`), in wall-clock times; `offset` makes a record's so."""
+
+    def keep(self, record: BindingRecord, offset: float) -> None: ...
+
+    def forget(self, key: BindingKey) -> None: ...
+
+    def restored(self, offset: float) -> list[BindingRecord]:
+        """All that was kept, in the times of the core: `offset` is the same."""
+
+
 class Driver:
     """Feeds `stack` and `session`, and carries out what they want done.
 
@@ -144,6 +159,7 @@ class Driver:
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         detailed: bool = False,
+        keeper: BindingKeeper | None = None,
     ) -> None:
         self._stack = stack
         self._session = session
@@ -152,6 +168,7 @@ class Driver:
         self._resolver = resolver
         self._recorder = recorder
         self._record_message = recorder.message
+        self._keeper = keeper
         self._zones = zones
         self._clock = clock
         self._now = now
@@ -204,6 +221,8 @@ class Driver:
             CallOpened: self._opened,
             CallChanged: lambda command, now: recorder.changed(command.record, self._to_wall),
             CallEnded: self._ended,
+            KeepBinding: self._keep_binding,
+            ForgetBinding: self._forget_binding,
         }
 
     def start(self) -> Deferred[None]:
@@ -211,7 +230,8 @@ class Driver:
         self._plane.subscribe(self.flow_event)
         now = self._now()
         self._busy = True
-        self._carry_out(self._session.start(now), now)
+        bindings = self._keeper.restored(self._to_wall) if self._keeper is not None else ()
+        self._carry_out(self._session.start(now, bindings), now)
         self._settle(now)
         self._check_ports()
         return self._ready
@@ -435,6 +455,14 @@ class Driver:
     def _seen(self, command: MessageSeen, now: float) -> None:
         call, (data, hop) = command
         self._record_message(call, now + self._to_wall, False, hop, data)
+
+    def _keep_binding(self, command: KeepBinding, now: float) -> None:
+        if self._keeper is not None:
+            self._keeper.keep(command.record, self._to_wall)
+
+    def _forget_binding(self, command: ForgetBinding, now: float) -> None:
+        if self._keeper is not None:
+            self._keeper.forget(command.key)
 
     def _opened(self, command: CallOpened, now: float) -> None:
         record = command.record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 
-from sbc.b2bua import Interworking, Listener, Mode, Network, Peer, Redirection, Refer, Zone
+from sbc.b2bua import Access, Interworking, Listener, Mode, Network, Peer, Redirection, Refer, Zone
 from sbc.media import ANY_MEDIA, Latching, MediaAddress, MediaProfile
 from sbc.service import models
 from sbc.service.faults import meant, unknown_name
@@ -55,6 +55,46 @@ def completed_network(document: models.Document, findings: Findings, machine: Ma
         if found is not None:
             network.peers[name] = found
     return network
+
+
+def access(document: models.Document, network: Network, findings: Findings) -> Access | None:
+    """How phones register, if they do. What is wrong goes to `findings`."""
+    written = document.access
+    if written is None:
+        return None
+    path = ("access",)
+    zone = written.zone
+    if zone is None:
+        open_zones = [name for name, each in network.zones.items() if each.open]
+        if len(open_zones) != 1:
+            findings.fault((*path, "zone"), f"must be given: {' and '.join(open_zones) or 'no zone'} may be meant")
+            return None
+        (zone,) = open_zones
+        findings.infer((*path, "zone"), zone, "the only open zone")
+    elif zone not in network.zones:
+        if zone not in findings.declared:
+            findings.fault((*path, "zone"), unknown_name("zone", zone, network.zones))
+        return None
+    peer = network.peers.get(written.registrar)
+    if peer is None:
+        if written.registrar not in findings.declared or written.registrar in document.zones:
+            findings.fault((*path, "registrar"), unknown_name("peer", written.registrar, network.peers))
+        return None
+    if peer.zone == zone:
+        findings.fault((*path, "registrar"), f"{peer.name} is in zone {zone}, where the phones are")
+        return None
+    return Access(
+        zone,
+        tuple(dict.fromkeys(domain.lower().removesuffix(".") for domain in written.domain)),
+        peer.name,
+        expires_udp=written.expires_udp,
+        expires_stream=written.expires_stream,
+        expires_inside=written.expires_inside,
+        recheck=written.recheck,
+        rate=written.rate,
+        max_contacts=written.max_contacts,
+        max_registrations=written.max_registrations,
+    )
 
 
 # -- zones ------------------------------------------------------------------------------------------------------------

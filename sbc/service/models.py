@@ -6,7 +6,8 @@ A field whose default is None is found out where it is left out (sbc/service/inf
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -28,6 +29,7 @@ from sbc.service.values import (
     Seconds,
     SomeSeconds,
     WholeSeconds,
+    WholeSecondsOrNone,
 )
 
 Transport = Literal["udp", "tcp"]
@@ -156,6 +158,19 @@ class Peer(Table):
     sources: Annotated[tuple[IpNetwork, ...], *ONE_OR_MORE] = ()
 
 
+class Access(Table):
+    domain: Annotated[tuple[Host, ...], *ONE_OR_MORE, Field(min_length=1)]
+    registrar: Name
+    zone: Name | None = None
+    expires_udp: Annotated[WholeSeconds, Field(ge=30)] = 90
+    expires_stream: Annotated[WholeSeconds, Field(ge=30)] = 600
+    expires_inside: Annotated[WholeSeconds, Field(ge=60)] = 3600
+    recheck: WholeSecondsOrNone = 0
+    rate: Count = 100
+    max_contacts: Annotated[Count, Field(le=100)] = 10
+    max_registrations: Count = 100_000
+
+
 class Route(Table):
     from_: Annotated[Name | None, Field(alias="from")] = None
     number: Annotated[tuple[Pattern, ...], *ONE_OR_MORE] = ()
@@ -194,6 +209,7 @@ class Document(Table):
     records: Records = Records()
     zones: Annotated[dict[Name, Zone], Field(min_length=1)]
     peers: dict[Name, Peer] = {}
+    access: Access | None = None
     routes: Annotated[tuple[Route, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
 
 
@@ -206,6 +222,8 @@ def table_at(path: tuple[str | int, ...]) -> type[Table] | None:
     for part in path:
         field = found.model_fields.get(str(part)) if found is not None else None
         annotation: Any = field.annotation if field is not None else None
+        if get_origin(annotation) is UnionType:  # a table that may be left out
+            annotation = next((each for each in get_args(annotation) if each is not NoneType), None)
         found = annotation if isinstance(annotation, type) and issubclass(annotation, Table) else None
     return found
 

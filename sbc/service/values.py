@@ -194,6 +194,8 @@ Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=315360000, 
 """0 or more; what 0 means is said where it is used."""
 SomeSeconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=315360000, allow_inf_nan=False)]
 WholeSeconds = Annotated[int, BeforeValidator(lambda value: _whole(_seconds(value))), Field(ge=1, le=86400)]
+WholeSecondsOrNone = Annotated[int, BeforeValidator(lambda value: _whole(_seconds(value))), Field(ge=0, le=86400)]
+"""0: never."""
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=0, le=1 << 50)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -91,6 +91,7 @@ def session_settings(config: Config) -> Settings:
         min_session_expires=calls.min_session_expires,
         failover_statuses=frozenset(calls.failover_statuses),
         timers=timers(config),
+        access=config.access,
     )
 
 

@@ -38,13 +38,17 @@ def test_a_peer_is_known_by_its_further_sources() -> None:
     assert places().peer("public", "10.1.2.3") is None
 
 
+def ways(*hosts: str) -> tuple[Hop, ...]:
+    return tuple(Hop("private", "UDP", Address("10.0.0.1", 5060), Address(host, 5060)) for host in hosts)
+
+
 def test_a_peer_by_name_is_where_it_was_found_last_and_nowhere_else() -> None:
     known = places()
     assert known.peer("private", "10.0.0.5") is None
-    known.learn(PBX, ("10.0.0.5", "10.0.0.6"))
+    known.learn(PBX, ways("10.0.0.5", "10.0.0.6"))
     assert known.peer("private", "10.0.0.5") == known.peer("private", "10.0.0.6") == PBX
     assert {"10.0.0.5", "pbx.example"} <= set(known.names(ZONES["private"]))
-    known.learn(PBX, ("10.0.0.6",))
+    known.learn(PBX, ways("10.0.0.6"))
     assert known.peer("private", "10.0.0.5") is None
     assert "10.0.0.5" not in known.names(ZONES["private"])
 
@@ -52,13 +56,13 @@ def test_a_peer_by_name_is_where_it_was_found_last_and_nowhere_else() -> None:
 def test_learning_for_a_year_takes_no_room() -> None:
     known = places()
     for number in range(1000):
-        known.learn(PBX, (f"10.9.{number // 256}.{number % 256}",))
+        known.learn(PBX, ways(f"10.9.{number // 256}.{number % 256}"))
     assert len(known.names(ZONES["private"])) < 10
 
 
 def test_an_address_that_two_peers_share_is_the_first_ones_and_stays_with_the_other() -> None:
     known = places()
-    known.learn(PBX, ("10.0.0.7",))
+    known.learn(PBX, ways("10.0.0.7"))
     assert known.peer("private", "10.0.0.7") == PBX
     known.learn(PBX, ())
     assert known.peer("private", "10.0.0.7") == DESK

@@ -22,7 +22,10 @@ of its own lets time pass.
 - A line that begins with `|` goes on with the one before it.
 - `| Name: value` sets a header field in what a party sends, `| +Name: value` adds one, `| -Name` takes it out.
 - In what the SBC sends, `| Name: pattern` must match, with `*` for anything and `$name` for a text that is bound where
-  it stands first and must be the same afterwards (`ladder["name"]` tells it); `| -Name` must not be there.
+  it stands first and must be the same afterwards (`ladder["name"]` tells it); `| -Name` must not be there. What is
+  bound may stand in what a party sends, too.
+- The REGISTERs of a party that name a domain are those of the user 1001, have a Call-ID of their own, and count their
+  CSeq.
 """
 
 from __future__ import annotations
@@ -104,6 +107,7 @@ class Party:
     """What acknowledges the last reliable response that came."""
     target: str = ""
     cseq: int = 0
+    registers: int = 0
     answered: int = 0
     """Status of the last final response to its INVITE."""
     sdp_version: int = 0
@@ -154,6 +158,8 @@ class Party:
         number = self.ladder.number()
         branch = f"z9hG4bK-{self.name}-{number}"
         uri = next((word for word in words if ":" in word), "")
+        if method == "REGISTER" and (uri or self.identity is None):
+            return self._register(uri or self.uri, branch)
         if method in ("ACK", "CANCEL") and (method == "CANCEL" or self.answered >= 300):
             return self._hop_by_hop(method)
         in_dialog = method not in ("INVITE", "ACK", "REGISTER", "OPTIONS", "MESSAGE", "NONSENSE")
@@ -172,6 +178,13 @@ class Party:
                 self.cseq += 1
             number = self.cseq
         return self._lines(method, uri, branch, (call_id, local, remote), number)
+
+    def _register(self, uri: str, branch: str) -> list[str]:
+        """All of one phone have one Call-ID (RFC 3261 section 10.2)."""
+        self.registers += 1
+        user = f"<sip:1001@{uri.partition(':')[2].rpartition('@')[2]}>"
+        dialog = f"{self.name}-registers@{self.address.host}", f"{user};tag={self.registers}", user
+        return self._lines("REGISTER", uri, branch, dialog, self.registers)
 
     def _in_early_dialog(self, method: str, branch: str, dialog: tuple[str, str, str]) -> list[str]:
         self.cseq += 1
@@ -250,7 +263,7 @@ class Party:
                     self.identity = self.identity[0], self.identity[1], message.headers.get("To") or ""
                 elif "tag=" not in (self.identity or ("", "", ""))[2]:
                     self.identity = None  # the next INVITE is a new call
-        if contact is not None:
+        if contact is not None and message.cseq.method != "REGISTER":
             self.target = contact.uri_text
 
 
@@ -317,13 +330,16 @@ class Ladder:
             words, *changes = (part.strip() for part in match[3].split(" | "))
             if direction == "->":
                 self.shown.append(line)
-                party.send(words.split(), changes)
+                party.send(self._filled(words).split(), [self._filled(change) for change in changes])
                 self.wait(0.0)
             else:
                 self._expect(party, words.split(), changes, line)
         self.wait(0.0)
         left = {party.name: [_brief(message) for message in party.inbox] for party in self.parties.values()}
         assert not any(left.values()), self._told(f"these came besides: {left}")
+
+    def _filled(self, text: str) -> str:
+        return re.sub(r"\$(\w+)", lambda name: self.bound.get(name[1], name[0]), text)
 
     def _expect(self, party: Party, words: list[str], changes: list[str], line: str) -> None:
         assert party.inbox, self._told(f"{line}: nothing came")

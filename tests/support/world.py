@@ -16,12 +16,14 @@ from sbc.b2bua import (
     ApplyFlow,
     Ask,
     B2bua,
+    BindingRecord,
     BindPorts,
     CallEnded,
     CallOpened,
     CancelRequest,
     Command,
     Decided,
+    FlowLost,
     Hooks,
     Listener,
     Network,
@@ -153,6 +155,8 @@ class Edge:
     open: bool = True
     """The public zone serves everybody."""
     hooks: Hooks | None = None
+    bindings: tuple[BindingRecord, ...] = ()
+    """What was registered before."""
 
     def __post_init__(self) -> None:
         zones = {
@@ -193,7 +197,7 @@ class Edge:
         self._armed = float("inf")
         for local in self.zone_of:
             self.network.hosts[local] = lambda data, source, local=local: self.receive(data, source, local)
-        self.run(self.b2bua.start(self.events.now))
+        self.run(self.b2bua.start(self.events.now, self.bindings))
 
     def receive(
         self, data: bytes, source: Address, local: Address, transport: str = "UDP", connection: int | None = None
@@ -201,7 +205,7 @@ class Edge:
         packet = Packet(data, Hop(self.zone_of[local], transport, local, source, connection))
         self.run(self.stack.receive(packet, self.events.now))
 
-    def tell(self, event: FlowEvent | Answer) -> None:
+    def tell(self, event: FlowEvent | Answer | FlowLost) -> None:
         """Something happens outside SIP."""
         self.run(self.b2bua.handle(event, self.events.now))
 

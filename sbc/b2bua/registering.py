@@ -1,0 +1,490 @@
+"""Phones that register through us: REGISTER is passed to the registrar inside, and refreshes are answered here.
+
+Two timers (RFC 3261 section 10): a short one that the phone keeps, so that its NAT and we know where it is, and what
+the registrar has granted. The phone never gets longer than the registrar would give. The table of what may happen to a
+REGISTER stands in docs/decisions/005-registrations.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sbc.b2bua import contacts, network, registrar_side, registrations, whereabouts
+from sbc.b2bua.commands import BindingRecord, ForgetBinding, HoldFlow, KeepBinding, SendRequest
+from sbc.b2bua.context import Context, answer
+from sbc.b2bua.hooks import Reject
+from sbc.sip import (
+    Hop,
+    Request,
+    Response,
+    ResponseReceived,
+    SipError,
+    TransactionFailed,
+    TransactionId,
+    TransactionTimedOut,
+    parse_seconds,
+)
+
+DEADLINE = "registrations"
+PATIENCE = "registrar"
+"""Kinds of deadlines that belong to no call; behind the second one stands the transaction."""
+
+MARGIN = 32
+"""Seconds before the end of the registrar's binding that the phone gets for renewing it: a transaction's life."""
+GRACE = 10.0
+"""Seconds that a binding lives on after what the phone was granted: a refresh that is lost is sent again."""
+_PATIENCE = 4.0
+"""Seconds that a phone waits for a silent registrar where we can answer ourselves."""
+_SPREAD = 0.1
+"""Part of the time granted by the registrar over which the renewals of all devices are spread."""
+_WRITE_EVERY = 600.0
+"""Seconds after which a binding is written down though nothing has happened but refreshes."""
+_FLOW_TIMER = {"UDP": "30"}
+_FLOW_TIMER_OF_STREAMS = "120"
+"""RFC 5626 section 5.4: within this time the phone sends something over its flow."""
+_GONE = frozenset({403, 404, 410, 604})
+"""Answers by which the registrar says that the user is not to be registered."""
+_DOWN = frozenset({408, 500, 502, 503, 504})
+"""Answers by which it says that it cannot tell."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """A REGISTER that the registrar has."""
+
+    asked: contacts.Asked
+    sent: Request
+    hop: Hop
+    others: tuple[Hop, ...]
+    """Further ways to the registrar, for when this one fails."""
+    wanted: int
+    """Seconds asked for."""
+    cached: registrations.Binding | None
+    """What the phone can be told if the registrar does not answer."""
+    again: bool = False
+    """The registrar has refused it once because it wanted longer intervals."""
+    answered: bool = False
+    """The phone has been told what is in the cache."""
+
+
+def request_received(context: Context, request: Request, transaction: TransactionId, hop: Hop) -> None:
+    """A REGISTER out of the phones' zone."""
+    access = context.access
+    cached = _cached(context, request, hop)
+    expires = contacts.expires_of(request, request.contact) if cached is not None and request.contact is not None else 0
+    if cached is not None and expires >= access.expires_least:
+        if _out_of_order(request, cached):
+            _respond(context, request, transaction, Reject("registrations", 500, "CSeq out of order"))
+            return
+        due = _due(context, access, cached, expires)
+        if not due:
+            _refresh(context, request, transaction, cached, expires, "refreshed here")
+            return
+    else:
+        cached, due = None, "not in the cache"
+    asked = contacts.read(context, request, transaction, hop)
+    refusal = asked if isinstance(asked, Reject) else _refusal(context, access, asked)
+    if isinstance(asked, Reject) or refusal is not None:
+        assert refusal is not None
+        _respond(context, request, transaction, refusal)
+    elif not context.intake.admit(request.call_id, context.now):
+        _turned_away(context, request, transaction, cached, "the registrar has enough to do")
+    else:
+        _pass(context, asked, cached)
+
+
+# -- answered here -----------------------------------------------------------------------------------------------------
+
+
+def _cached(context: Context, request: Request, hop: Hop) -> registrations.Binding | None:
+    """The binding that a REGISTER refreshes: the same contact, letter by letter, over the same flow."""
+    bindings = context.registrations.over(hop)
+    if not bindings:
+        return None
+    written = request.headers.get_all("Contact")
+    if len(written) != 1:
+        return None
+    to = request.to.uri_text
+    return next((each for each in bindings if each.written == written[0] and each.to == to), None)
+
+
+def _out_of_order(request: Request, binding: registrations.Binding) -> bool:
+    """10.3 step 7: of one Call-ID, only a higher CSeq changes anything."""
+    return binding.call_id == request.call_id and request.cseq.number <= binding.cseq
+
+
+def _due(context: Context, access: network.Access, binding: registrations.Binding, expires: int) -> str:
+    """Why the registrar is to see this refresh; "" if it need not."""
+    device = binding.device
+    spread = int(device.token[:4], 16) / 0x10000 * _SPREAD * device.inside_granted
+    if context.now + _limited(access, binding.hop, expires) + MARGIN + spread >= device.inside_until:
+        return "the registrar's binding is due"
+    if access.recheck and context.now - device.checked >= access.recheck:
+        return "credentials are to be checked"
+    return ""
+
+
+def _limited(access: network.Access, hop: Hop, expires: int) -> int:
+    return min(expires, access.expires_udp if hop.transport == "UDP" else access.expires_stream)
+
+
+def _refresh(
+    context: Context,
+    request: Request,
+    transaction: TransactionId,
+    binding: registrations.Binding,
+    expires: int,
+    decision: str,
+) -> None:
+    """Answer a refresh out of the cache: never for longer than the registrar's binding lasts."""
+    access = context.access
+    now = context.now
+    granted = min(_limited(access, binding.hop, expires), int(binding.device.inside_until - now))
+    binding.call_id = request.call_id
+    binding.cseq = request.cseq.number
+    binding.granted = granted
+    binding.decision = decision
+    context.registrations.refresh(binding, min(now + granted + GRACE, binding.device.inside_until))
+    _hold(context, binding)
+    if now - binding.kept_at > _WRITE_EVERY:
+        _keep(context, binding)
+    _answer(context, request, transaction, binding.aor, binding)
+
+
+def _turned_away(
+    context: Context, request: Request, transaction: TransactionId, cached: registrations.Binding | None, why: str
+) -> None:
+    """The registrar is not asked: the phone keeps what it has, or comes again later."""
+    if cached is not None and cached.device.inside_until - context.now >= 1.0 and cached.watched:
+        expires = contacts.expires_of(request, request.contact) if request.contact is not None else 0
+        _refresh(context, request, transaction, cached, expires, f"refreshed here: {why}")
+        return
+    wait = str(context.intake.retry_after(context.now))
+    _respond(context, request, transaction, Reject("registrations", 503, why, headers=(("Retry-After", wait),)))
+
+
+def _answer(
+    context: Context,
+    request: Request,
+    transaction: TransactionId,
+    aor: str,
+    binding: registrations.Binding | None,
+    headers: Iterable[tuple[str, str]] = (),
+) -> None:
+    """200 with all that is registered (10.3 step 8). `binding` is the one that it is about, if one."""
+    now = context.now
+    told: list[tuple[str, str]] = []
+    for device in context.registrations.by_aor(aor):
+        for flow in device.flows.values():
+            left = max(0, int(min(flow.until - GRACE, device.inside_until) - now + 0.5)) if flow is not binding else 0
+            told.append(("Contact", f"{flow.shown};expires={flow.granted if flow is binding else left}"))
+    if binding is not None:
+        if binding.reg_id:
+            # RFC 5626 section 6: "the registrar MUST include ... outbound in a Require header field"
+            told.append(("Require", "outbound"))
+            told.append(("Flow-Timer", _FLOW_TIMER.get(binding.hop.transport, _FLOW_TIMER_OF_STREAMS)))
+        if binding.path:
+            told.append(("Path", ", ".join(binding.path)))
+        if binding.device.associated:
+            told.append(("P-Associated-URI", ", ".join(binding.device.associated)))
+    answer(context, "", request, transaction, 200, "", (*told, *headers), context.tokens.tag())
+
+
+def _respond(context: Context, request: Request, transaction: TransactionId, verdict: Reject) -> None:
+    answer(context, "", request, transaction, verdict.status, verdict.phrase, verdict.headers, context.tokens.tag())
+
+
+# -- passed to the registrar -------------------------------------------------------------------------------------------
+
+
+def _refusal(context: Context, access: network.Access, asked: contacts.Asked) -> Reject | None:
+    """Why a REGISTER goes no further, whatever the registrar would say."""
+    users = context.registrations.by_aor(asked.aor)
+    for device in users:
+        if asked.everything and any(_out_of_order(asked.request, flow) for flow in device.flows.values()):
+            return Reject("registrations", 500, "CSeq out of order")
+    new = 0
+    for wish in asked.wishes:
+        flow = wish.device.flows.get(wish.reg_id)
+        if flow is not None and _out_of_order(asked.request, flow):
+            return Reject("registrations", 500, "CSeq out of order")
+        if wish.expires and flow is None:
+            new += 1
+            if len(wish.device.flows) >= access.max_contacts:
+                return Reject("registrations", 403, "too many flows of one device", "Too Many Flows")
+    in_use = sum(1 for device in users if device.flows)
+    if new and in_use + sum(not wish.device.flows for wish in asked.wishes if wish.expires) > access.max_contacts:
+        return Reject("registrations", 403, f"{in_use} devices of {asked.aor}", "Too Many Contacts")
+    if new and context.registrations.counts()[1] + len(context.pending) + new > access.max_registrations:
+        return Reject("registrations", 503, "the table is full", headers=(("Retry-After", "300"),))
+    return None
+
+
+def _pass(context: Context, asked: contacts.Asked, cached: registrations.Binding | None) -> None:
+    access = context.access
+    peer = context.network.peers[access.registrar]
+    ways = whereabouts.ways_to(context, peer)
+    listener = context.places.listener_of(ways[0]) if ways else None
+    if listener is None:
+        context.intake.failed(context.now)
+        _turned_away(context, asked.request, asked.transaction, cached, "nobody knows where the registrar is")
+        return
+    wanted = max(access.expires_inside, context.intake.least)
+    request = registrar_side.passed(context, asked, listener, wanted, False)
+    _send(context, Pending(asked, request, ways[0], tuple(ways[1:]), wanted, cached), peer)
+
+
+def _send(context: Context, pending: Pending, peer: network.Peer) -> None:
+    branch = context.tokens.branch()
+    context.pending[branch] = pending
+    alternative = context.places.over_tcp(pending.hop, peer) if pending.hop.transport == "UDP" else None
+    context.out.append(SendRequest("", branch, pending.sent, pending.hop, alternative))
+    context.deadlines.set("", f"{PATIENCE} {branch}", context.now + _PATIENCE)
+
+
+def impatient(context: Context, branch: TransactionId) -> None:
+    """The registrar is silent: others do not wait for it, and this phone does not where it can be told something."""
+    pending = context.pending.get(branch)
+    if not isinstance(pending, Pending):
+        return
+    context.intake.failed(context.now)
+    cached = pending.cached
+    if cached is not None and not pending.answered and cached.device.inside_until - context.now >= 1.0:
+        pending.answered = True
+        asked = pending.asked
+        _turned_away(context, asked.request, asked.transaction, cached, "the registrar does not answer")
+
+
+def response_received(context: Context, event: ResponseReceived, pending: Pending) -> None:
+    """The registrar has said something."""
+    response = event.response
+    if response.status < 200:
+        return
+    _over(context, event.transaction)
+    status = response.status
+    if status == 423 and not pending.again:
+        _ask_for_longer(context, pending, response)
+    elif status in _DOWN:
+        _down(context, pending, f"the registrar said {status}", response.headers.get("Retry-After"))
+    else:
+        context.intake.answered()
+        if status < 300:
+            _accepted(context, pending, response)
+        else:
+            _refused(context, pending, response)
+
+
+def lost(context: Context, event: TransactionTimedOut | TransactionFailed, pending: Pending) -> None:
+    """No answer, or no way to send; the transaction is not in `pending` any more."""
+    _over(context, event.transaction)
+    if pending.others and isinstance(event, TransactionFailed):
+        access = context.access
+        pending.hop, *others = pending.others
+        pending.others = tuple(others)
+        _send(context, pending, context.network.peers[access.registrar])
+        return
+    _down(context, pending, "the registrar did not answer", None)
+
+
+def _over(context: Context, branch: TransactionId) -> None:
+    context.pending.pop(branch, None)
+    context.deadlines.clear("", f"{PATIENCE} {branch}")
+
+
+def _ask_for_longer(context: Context, pending: Pending, response: Response) -> None:
+    """10.2.8. The phone is granted what we grant phones, whatever the registrar wants of us."""
+    access = context.access
+    context.intake.least = max(context.intake.least, min(_seconds(response.headers.get("Min-Expires")), 86400))
+    pending.wanted = max(access.expires_inside, context.intake.least)
+    pending.again = True
+    listener = context.places.listener_of(pending.hop)
+    assert listener is not None
+    pending.sent = registrar_side.passed(context, pending.asked, listener, pending.wanted, True)
+    _send(context, pending, context.network.peers[access.registrar])
+
+
+def _down(context: Context, pending: Pending, why: str, retry_after: str | None) -> None:
+    context.intake.failed(context.now, _seconds(retry_after))
+    if not pending.answered:
+        asked = pending.asked
+        _turned_away(context, asked.request, asked.transaction, pending.cached, why)
+
+
+def _seconds(text: str | None) -> int:
+    try:
+        return parse_seconds(text) if text else 0
+    except SipError:
+        return 0
+
+
+def _refused(context: Context, pending: Pending, response: Response) -> None:
+    """The registrar's answer is the phone's. Who proves nothing changes nothing, but over the flow of the phone
+    itself."""
+    asked, status = pending.asked, response.status
+    if status in (401, 407):
+        context.intake.challenge(asked.request.call_id, context.now)
+    elif status in _GONE:
+        for wish in asked.wishes:
+            flow = wish.device.flows.get(wish.reg_id)
+            if flow is not None and flow.hop == asked.hop:
+                _remove(context, wish.device)
+    if pending.answered:
+        return
+    if status < 400:
+        status = 480  # a registrar elsewhere inside is none that the phone could reach
+    zone = context.network.zones[pending.hop.zone]
+    headers = registrar_side.crossed(context, asked, response, zone)
+    _respond(context, asked.request, asked.transaction, Reject("registrations", status, "", headers=tuple(headers)))
+
+
+def _accepted(context: Context, pending: Pending, response: Response) -> None:
+    """2xx: what was asked for is so."""
+    asked = pending.asked
+    if asked.everything:
+        for device in list(context.registrations.by_aor(asked.aor)):
+            _remove(context, device)
+    about = None
+    for wish in asked.wishes:
+        about = _settle(context, pending, wish, response) or about
+    _plan(context)
+    if not pending.answered:
+        headers = registrar_side.crossed(context, asked, response, context.network.zones[pending.hop.zone])
+        _answer(context, asked.request, asked.transaction, asked.aor, about, headers)
+
+
+def _settle(
+    context: Context, pending: Pending, wish: contacts.Wish, response: Response
+) -> registrations.Binding | None:
+    """One contact of a REGISTER that the registrar has accepted."""
+    access = context.access
+    table, asked, now = context.registrations, pending.asked, context.now
+    device = table.device(asked.aor, wish.device.id)
+    flow = device.flows.get(wish.reg_id)
+    if flow is not None and flow.call_id == asked.request.call_id and asked.request.cseq.number < flow.cseq:
+        return None  # another one of the phone has overtaken it
+    if not wish.expires and device.flows.keys() - {wish.reg_id}:
+        if flow is not None:
+            _drop(context, flow)
+        return None
+    seconds, contact = registrar_side.granted(response, device, pending.wanted)
+    if not wish.expires or seconds < 1:
+        _remove(context, device)
+        return None
+    zone = context.network.zones[pending.hop.zone]
+    device.inside_until = now + seconds
+    device.inside_granted = seconds
+    device.checked = now
+    device.service_route = registrar_side.service_route(response)
+    device.associated = registrar_side.associated(context, response, zone)
+    _make_room(context, access, device)
+    granted = min(_limited(access, asked.hop, wish.expires), seconds)
+    binding = registrations.Binding(
+        device,
+        wish.reg_id,
+        asked.request.to.uri_text,
+        wish.written,
+        wish.address.uri_text,
+        _shown(wish, dict(registrar_side.gruus(context, contact, zone))),
+        asked.hop,
+        asked.request.call_id,
+        asked.request.cseq.number,
+        min(now + granted + GRACE, device.inside_until),
+        granted,
+        (asked.request.headers.get("User-Agent") or "")[:80],
+        asked.path,
+        "registered" if flow is None else "renewed" if flow.hop == asked.hop else "moved to another flow",
+    )
+    table.bind(binding)
+    _hold(context, binding)
+    _keep(context, binding)
+    _follow(context, device)
+    return binding
+
+
+def _make_room(context: Context, access: network.Access, device: registrations.Device) -> None:
+    """Devices of the user that have no flow any more go before a new one does not come in."""
+    others = [each for each in context.registrations.by_aor(device.aor) if each is not device]
+    idle = sorted((each for each in others if not each.flows), key=lambda each: each.inside_until)
+    for each in idle[: max(0, len(others) + 1 - access.max_contacts)]:
+        _remove(context, each)
+
+
+def _shown(wish: contacts.Wish, gruus: dict[str, str]) -> str:
+    """The Contact as the phone is told it: as it was written, its expires taken out, what the registrar gave put in."""
+    kept = {name: value for name, value in wish.address.params.items() if name != "expires" and name not in gruus}
+    if "pub-gruu" in kept or "temp-gruu" in kept:
+        kept = {name: value for name, value in kept.items() if name not in ("pub-gruu", "temp-gruu")}
+    params = "".join(f";{name}" if value is None else f";{name}={value}" for name, value in {**kept, **gruus}.items())
+    return f"<{wish.address.uri_text}>{params}"
+
+
+# -- changes of the table ----------------------------------------------------------------------------------------------
+
+
+def _hold(context: Context, binding: registrations.Binding) -> None:
+    if binding.hop.connection is not None:
+        context.out.append(HoldFlow(binding.hop, binding.until - context.now))
+
+
+def _keep(context: Context, binding: registrations.Binding) -> None:
+    binding.kept_at = context.now
+    context.out.append(KeepBinding(binding.record()))
+
+
+def _drop(context: Context, binding: registrations.Binding) -> None:
+    context.registrations.unbind(binding)
+    context.out.append(ForgetBinding(binding.key))
+    _follow(context, binding.device)
+
+
+def _remove(context: Context, device: registrations.Device) -> None:
+    for binding in context.registrations.remove(device):
+        context.out.append(ForgetBinding(binding.key))
+
+
+def _follow(context: Context, device: registrations.Device) -> None:
+    """Legs of calls that go to a flow that the device has left go to its newest one."""
+    if not device.dialogs or not device.flows:
+        return
+    flows = [flow.hop for flow in device.flows.values()]
+    for key in device.dialogs:
+        call, leg = context.dialogs.get(key, (None, None))
+        if call is not None and leg is not None and leg.hop not in flows:
+            leg.hop = flows[-1]
+            leg.fixed_hop = True
+            where = f"{leg.hop.remote.host} {leg.hop.remote.port}"
+            context.decided(call, "call", "registrations", "leg moved", f"leg {leg.side} is at {where} now")
+
+
+def flow_lost(context: Context, hop: Hop) -> None:
+    """A stream has ended: what was registered over it is reached over the device's other flows, if at all."""
+    for binding in list(context.registrations.over(hop)):
+        binding.decision = "flow lost"
+        _drop(context, binding)
+
+
+def due(context: Context) -> None:
+    """Some time is over that the table knows of."""
+    flows, _ = context.registrations.expire(context.now)
+    for binding in flows:
+        context.out.append(ForgetBinding(binding.key))
+        _follow(context, binding.device)
+    _plan(context)
+
+
+def _plan(context: Context) -> None:
+    """Have `due` called in time, or a second later: bindings end together."""
+    when = context.registrations.next()
+    if when is not None:
+        context.deadlines.set("", DEADLINE, when + 1.0)
+
+
+def restore(context: Context, records: Iterable[BindingRecord]) -> None:
+    """Go on with what was registered before a restart."""
+    access = context.settings.access
+    if access is not None:
+        grace = max(access.expires_udp, access.expires_least) + GRACE
+        for record in records:
+            registrations.restore(context.registrations, record, context.now, grace)
+        _plan(context)
