@@ -54,9 +54,7 @@ def transfer(border: Border) -> None:
     lab = border.lab
     alice = Baresip(lab.public, "alice", PUBLIC.host, tone=ALICE)
     bob = Baresip(lab.private, "bob", PRIVATE.host, tone=BOB, answers=True)
-    carol = Baresip(
-        lab.private, "carol", PRIVATE.others[0], tone=CAROL, answers=True, control=4445, proxy=f"sip:{PRIVATE.edge}"
-    )
+    carol = Baresip(lab.private, "carol", PRIVATE.others[0], tone=CAROL, answers=True, proxy=f"sip:{PRIVATE.edge}")
     alice.dial(f"sip:bob@{PUBLIC.edge}")
     wait_until(lambda: alice.established() and bob.established(), "the call is answered")
     time.sleep(1)

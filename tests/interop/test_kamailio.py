@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.border import Border
-from tests.support.edge import answers_options
-from tests.support.lab import PRIVATE, PUBLIC, wait_until
+from tests.support.kamailio import PHONE, start_pbx
+from tests.support.lab import PRIVATE, PUBLIC
 from tests.support.scenario import refused
 from tests.support.sipp import Sipp
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("kamailio", "sipp")]
-
-PHONE = PRIVATE.others[0]
 
 
 @pytest.fixture(scope="module")
@@ -27,23 +23,7 @@ def border() -> Iterator[Border]:
 
 @pytest.fixture(autouse=True)
 def pbx(border: Border) -> None:
-    """Kamailio where the SBC looks for its PBX; it is ended with whatever else runs on the private side."""
-    text = (Path(__file__).parent / "kamailio_pbx.cfg").read_text()
-    for name, value in (("LISTEN", PRIVATE.host), ("PHONE", PHONE), ("BORDER", PRIVATE.edge)):
-        text = text.replace(f"@{name}@", value)
-    directory = border.lab.private.directory()
-    (directory / "kamailio.cfg").write_text(text)
-    with (directory / "log").open("wb") as log:
-        running = border.lab.private.popen(
-            ["kamailio", "-f", directory / "kamailio.cfg", "-DD", "-E", "-m", "16", "-Y", directory],
-            stdout=log, stderr=subprocess.STDOUT, cwd=directory,
-        )  # fmt: skip
-
-    def ready() -> bool:
-        assert running.poll() is None, (directory / "log").read_text(errors="replace")
-        return answers_options(border.lab.private, (PRIVATE.host, 5060), 0.2, source=PRIVATE.host)
-
-    wait_until(ready, "Kamailio answers")
+    start_pbx(border)
 
 
 CALLS = [

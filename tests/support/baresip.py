@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import itertools
 import json
 import math
 import subprocess
@@ -17,6 +18,8 @@ from tests.support.lab import Namespace, end_process, wait_until
 
 _MODULES = Path("/usr/lib/baresip/modules")
 _RATE = 8000
+_control_ports = itertools.count(44000)
+"""One for each phone: the last one's may be in TIME_WAIT yet."""
 _CONFIG = """\
 poll_method epoll
 sip_listen {listen}:{port}
@@ -33,7 +36,7 @@ net_interface {address}
 prefer_ipv6 {v6}
 module_path {modules}
 module g711.so
-module aufile.so
+{more}module aufile.so
 module aubridge.so
 module sndfile.so
 snd_path {recordings}
@@ -45,8 +48,24 @@ ctrl_tcp_listen 127.0.0.1:{control}
 """
 
 
+_VIDEO = """\
+module vp8.so
+module fakevideo.so
+video_source fakevideo,nil
+video_display fakevideo,nil
+video_size 160x120
+video_fps 5
+video_bitrate 100000
+"""
+_OPUS = "module opus.so\n"
+
+
 class Baresip:
-    """One phone in a namespace, which plays `tone` (Hz) to whoever it talks to and answers by itself if told."""
+    """One phone in a namespace, which plays `tone` (Hz) to whoever it talks to and answers by itself if told.
+
+    Once it was on hold it goes on to speak and to hear, but writes nothing down any more (1.0.0 forgets its recorder):
+    `tests.support.tap.Ear` tells then what arrives.
+    """
 
     def __init__(
         self,
@@ -58,11 +77,13 @@ class Baresip:
         answers: bool = False,
         port: int = 5060,
         transport: str = "udp",
-        control: int = 4444,
         rtp: int = 20000,
         proxy: str = "",
+        codecs: str = "PCMU/8000/1",
+        video: bool = False,
     ) -> None:
-        self._namespace, self._control = namespace, control
+        self._namespace, self._control = namespace, next(_control_ports)
+        self.ports = range(rtp, rtp + 101)
         self._directory = namespace.directory()
         self._recordings = self._directory / "recordings"
         self._recordings.mkdir()
@@ -71,11 +92,11 @@ class Baresip:
         config = _CONFIG.format(
             listen=host, port=port, tone=self._directory / "tone.wav", rate=_RATE, rtp=rtp, rtp_end=rtp + 100,
             address=address, v6="yes" if ":" in address else "no", modules=_MODULES, recordings=self._recordings,
-            control=control,
+            control=self._control, more=(_OPUS if "opus" in codecs else "") + (_VIDEO if video else ""),
         )  # fmt: skip
         (self._directory / "config").write_text(config)
         mode = "auto" if answers else "manual"
-        account = f"<sip:{user}@{host};transport={transport}>;regint=0;answermode={mode};audio_codecs=PCMU/8000/1"
+        account = f"<sip:{user}@{host};transport={transport}>;regint=0;answermode={mode};audio_codecs={codecs}"
         if proxy:
             account += f';outbound="{proxy}"'
         (self._directory / "accounts").write_text(account + "\n")
@@ -83,8 +104,11 @@ class Baresip:
         with (self._directory / "log").open("wb") as log:
             command: list[str | Path] = ["baresip", "-f", self._directory]
             self._process = namespace.popen(command, cwd=self._directory, stdout=log, stderr=subprocess.STDOUT)
-        wait_until(lambda: namespace.is_bound(port, "udp"), f"baresip on port {port}")
-        wait_until(lambda: namespace.is_bound(control, "tcp"), "baresip's control port")
+        try:
+            wait_until(lambda: namespace.is_bound(port, "udp"), f"baresip on port {port}")
+            wait_until(lambda: namespace.is_bound(self._control, "tcp"), "baresip's control port")
+        except AssertionError as failure:
+            raise AssertionError(f"{failure}\n{self.log()[-3000:]}") from None
 
     def dial(self, uri: str) -> None:
         self.command("dial", uri)

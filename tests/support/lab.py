@@ -153,10 +153,14 @@ class Namespace:
         self.call(lambda: path.write_text(value))
 
     def clear(self) -> None:
-        """End what runs here."""
+        """End what runs here, with the children of what was started."""
         for process in self._processes:
             end_process(process, signal.SIGKILL)
         self._processes.clear()
+        for pid in map(int, netns.ns_pids().get(self.name, [])):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not netns.ns_pids().get(self.name), f"nothing runs in {self.name}")
 
     def close(self) -> None:
         """End what runs here, then remove the namespace."""

@@ -1,0 +1,112 @@
+"""What phones change while they talk: hold and resume, video that comes and goes, attended transfer. After each change
+both sides must hear each other again, measured on what arrives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+
+from tests.support.baresip import Baresip
+from tests.support.border import Border
+from tests.support.kamailio import PHONE, start_pbx
+from tests.support.lab import PRIVATE, PUBLIC, wait_until
+from tests.support.tap import Ear, Tap, wait_for_no_video, wait_for_silence, wait_for_tones, wait_for_video
+
+pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("baresip", "kamailio")]
+
+ALICE, BOB, CAROL = 440, 880, 1320
+"""Hz of the tone that each one plays."""
+
+
+@pytest.fixture(scope="module")
+def border() -> Iterator[Border]:
+    with Border() as border:
+        yield border
+
+
+@pytest.fixture
+def outside(border: Border) -> Iterator[Tap]:
+    with Tap(border.lab.public) as tap:
+        yield tap
+
+
+@pytest.fixture
+def inside(border: Border) -> Iterator[Tap]:
+    with Tap(border.lab.private) as tap:
+        yield tap
+
+
+def inner_phone(border: Border, pbx: str, **more: bool) -> Baresip:
+    """Bob, who is the PBX, or a phone behind it."""
+    if pbx == "kamailio":
+        start_pbx(border)
+    address, proxy = (PHONE, PRIVATE.host) if pbx == "kamailio" else (PRIVATE.host, PRIVATE.edge)
+    return Baresip(border.lab.private, "bob", address, tone=BOB, answers=True, proxy=f"sip:{proxy}", **more)
+
+
+@pytest.mark.parametrize("pbx", ["phone", "kamailio"])
+def test_hold_and_video_from_either_side(border: Border, outside: Tap, inside: Tap, pbx: str) -> None:
+    bob = inner_phone(border, pbx, video=True)
+    alice = Baresip(border.lab.public, "alice", PUBLIC.host, tone=ALICE, video=True)
+    ears = at_alice, at_bob = Ear(outside, alice.ports), Ear(inside, bob.ports)
+
+    def they_talk() -> None:
+        wait_for_tones((at_alice, BOB), (at_bob, ALICE))
+
+    alice.dial(f"sip:bob@{PUBLIC.edge}")
+    they_talk()
+    for phone in (alice, bob):
+        phone.command("video_dir", "inactive")  # m=video with port 0
+        wait_for_no_video(*ears)
+        they_talk()
+        phone.command("hold")
+        wait_for_silence(*ears)
+        phone.command("resume")
+        they_talk()
+        phone.command("video_dir", "sendrecv")
+        wait_for_video(*ears)
+        they_talk()
+    alice.command("hangup")
+    record = border.record_where(lambda each: each["a"]["remote"].startswith(PUBLIC.host))
+    assert [stream["kind"] for stream in record["streams"]] == ["audio", "video"]
+    assert all(
+        stream[side]["packets"] > 8 and not stream[side]["lost"] for stream in record["streams"] for side in "ab"
+    )
+
+
+@pytest.mark.parametrize("pbx", ["phone", "kamailio"])
+def test_bob_transfers_alice_to_carol_whom_he_has_asked(border: Border, outside: Tap, inside: Tap, pbx: str) -> None:
+    """Attended: he speaks to Carol first, and the REFER names that call (RFC 5589 section 7)."""
+    bob = inner_phone(border, pbx)
+    alice = Baresip(border.lab.public, "alice", PUBLIC.host, tone=ALICE)
+    carol = Baresip(border.lab.public, "carol", PUBLIC.host, tone=CAROL, answers=True, port=5070, rtp=21000)
+    at_alice, at_bob, at_carol = Ear(outside, alice.ports), Ear(inside, bob.ports), Ear(outside, carol.ports)
+
+    alice.dial(f"sip:bob@{PUBLIC.edge}")
+    wait_for_tones((at_alice, BOB), (at_bob, ALICE))
+    bob.command("hold")
+    wait_for_silence(at_alice)
+    bob.dial(f"sip:carol@{PUBLIC.host}:5070")
+    wait_for_tones((at_carol, BOB), (at_bob, CAROL))
+    bob.command("line", "1")
+    bob.command("transfer", f"<sip:carol@{PUBLIC.host}:5070?Replaces={quote(dialog_of_consultation(inside))}>")
+    wait_for_tones((at_alice, CAROL), (at_carol, ALICE))
+    carol.command("hangup")
+    wait_until(lambda: "terminated (duration" in alice.log(), "the call ends for alice as well")
+
+
+def dialog_of_consultation(tap: Tap) -> str:
+    """Of the call that Bob has made, as Replaces has it (RFC 3891 section 6.1: the tags as Carol's side sees them)."""
+
+    def said(message: bytes, header: str) -> str:
+        found = re.search(rf"^{header}: *(.*?)\r?$", message.decode(), re.MULTILINE)
+        assert found, message
+        return found[1]
+
+    answers = tap.messages(lambda data: data.startswith(b"SIP/2.0 200") and b"\nTo: <sip:carol@" in data)
+    answer = next(each for each in answers if "INVITE" in said(each, "CSeq"))
+    to_tag, from_tag = (said(answer, name).rpartition("tag=")[2] for name in ("To", "From"))
+    return f"{said(answer, 'Call-ID')};to-tag={to_tag};from-tag={from_tag}"
