@@ -48,6 +48,13 @@ _TYPES = dict.fromkeys("trzb", _KEEP) | dict.fromkeys("iuep", _HIDE) | dict.from
 _ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}")
 """What may be an IP address: better one attribute too few than a way around us."""
 
+_WHO_OPENS = frozenset(
+    {f"a=setup:{role}" for role in ("active", "passive", "actpass", "holdconn")}
+    | {"a=connection:new", "a=connection:existing"}
+)
+"""Who speaks first (RFC 4145 section 4): kept for streams of plain datagrams, since BFCP over UDP is often said with it
+as it is over TCP; for RTP it would speak of DTLS."""
+
 _ZERO = {4: "c=IN IP4 0.0.0.0", 6: "c=IN IP6 ::"}
 
 
@@ -155,7 +162,7 @@ def _rewrite_section(
             lines.insert(len(lines), connection)
         return
     remembered = _crossing if len(body) < MEMORABLE else _crossing.__wrapped__
-    crossing = remembered(body, disguise.hidden)
+    crossing = remembered(body, disguise.hidden, stream.kind == "udp")
     add_connection = connection != session and bool(end.port or not session)
     if crossing.text and not (disguise.names and _any_names(crossing.looked, disguise.names)):
         if add_connection:
@@ -183,9 +190,13 @@ def _rewrite_section(
 
 
 @lru_cache(maxsize=512)
-def _crossing(body: str, hidden: bool) -> _Crossing:
+def _crossing(body: str, hidden: bool, opaque: bool) -> _Crossing:
     nobody = Disguise(hidden, frozenset(), "")
-    lines = [line for line in split_lines(body) if line[0] == "c" or _crosses(line, nobody)]
+    lines = [
+        line
+        for line in split_lines(body)
+        if line[0] == "c" or _crosses(line, nobody) or (opaque and line in _WHO_OPENS)
+    ]
     fixed = not any(line[0] in "ci" or line == "a=rtcp-mux" or line.startswith("a=ssrc:") for line in lines)
     looked = tuple(line for line in lines if hidden and _treatment(line) == _LOOK)
     return _Crossing(tuple(lines), "\r\n".join(lines) if fixed else "", looked)

@@ -64,6 +64,17 @@ def test_what_this_leg_does_not_speak_and_what_leads_past_us_never_crosses(attri
     assert attribute not in crossing(sdp(AUDIO, session=(attribute,)), hidden)
 
 
+def test_who_opens_a_stream_of_plain_datagrams_crosses():
+    roles = ["a=setup:actpass", "a=connection:new"]
+    assert crossing(sdp("application 6000 UDP/BFCP *|a=floorctrl:c-s|" + "|".join(roles)))[-3:] == [
+        "a=floorctrl:c-s",
+        *roles,
+    ]
+    assert crossing(sdp("application 6000 UDP/BFCP *|a=setup:192.0.2.7|a=fingerprint:SHA-256 AA:BB"))[-1].startswith(
+        "m="
+    )
+
+
 def test_streams_are_not_bundled_but_other_groups_stay():
     after = crossing(sdp(f"{AUDIO}|a=mid:1", session=("a=group:BUNDLE 1", "a=group:LS 1")))
     assert "a=group:BUNDLE 1" not in after

@@ -93,6 +93,8 @@ class Party:
     """The last one received of each method."""
     heard: Message | None = None
     """What it received last."""
+    described: bytes = b""
+    """The last session description that it received."""
     sent: dict[str, list[str]] = field(default_factory=dict)
     """Head lines of the last request sent of each method."""
     last: bytes = b""
@@ -248,6 +250,8 @@ class Party:
         message = parse(data, Limits())
         self.inbox.append(message)
         self.heard = message
+        if message.content_type == "application/sdp":
+            self.described = message.body
         if isinstance(message, Request):
             self.requests[message.method] = message
             contact = message.contact
