@@ -1,15 +1,17 @@
-"""What phones change while they talk: hold and resume, video that comes and goes, attended transfer. After each change
-both sides must hear each other again, measured on what arrives."""
+"""What phones change while they talk: hold and resume, video that comes and goes, attended transfer, also between
+codecs of different payload numbers. After each change both sides must hear each other again, measured on what arrives.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.support.baresip import Baresip
+from tests.support.baresip import Baresip, tone_share
 from tests.support.border import Border
 from tests.support.kamailio import PHONE, start_pbx
 from tests.support.lab import PRIVATE, PUBLIC, wait_until
@@ -19,11 +21,33 @@ pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("baresip", "kamail
 
 ALICE, BOB, CAROL = 440, 880, 1320
 """Hz of the tone that each one plays."""
+OPUS = "opus/48000/2"
+CONFIG = f"""
+[zones.public]
+address = "{PUBLIC.edge}"
+[zones.private]
+address = "{PRIVATE.edge}"
+[peers.pbx]
+zone = "private"
+address = "{PRIVATE.host}"
+[peers.gateway]
+zone = "private"
+address = "{PRIVATE.others[1]}"
+latching = "any"  # its packets leave with the address of the PBX, which is in its namespace
+codecs_denied = ["opus"]
+[[routes]]
+from = "public"
+number = "gateway"
+to = ["gateway"]
+[[routes]]
+from = "public"
+to = ["pbx"]
+"""
 
 
 @pytest.fixture(scope="module")
 def border() -> Iterator[Border]:
-    with Border() as border:
+    with Border(CONFIG) as border:
         yield border
 
 
@@ -39,7 +63,7 @@ def inside(border: Border) -> Iterator[Tap]:
         yield tap
 
 
-def inner_phone(border: Border, pbx: str, **more: bool) -> Baresip:
+def inner_phone(border: Border, pbx: str, **more: Any) -> Baresip:
     """Bob, who is the PBX, or a phone behind it."""
     if pbx == "kamailio":
         start_pbx(border)
@@ -91,11 +115,16 @@ def test_bob_transfers_alice_to_carol_whom_he_has_asked(border: Border, outside:
     wait_for_silence(at_alice)
     bob.dial(f"sip:carol@{PUBLIC.host}:5070")
     wait_for_tones((at_carol, BOB), (at_bob, CAROL))
-    bob.command("line", "1")
-    bob.command("transfer", f"<sip:carol@{PUBLIC.host}:5070?Replaces={quote(dialog_of_consultation(inside))}>")
+    transfer_to_carol(bob, inside)
     wait_for_tones((at_alice, CAROL), (at_carol, ALICE))
     carol.command("hangup")
     wait_until(lambda: "terminated (duration" in alice.log(), "the call ends for alice as well")
+
+
+def transfer_to_carol(bob: Baresip, inside: Tap) -> None:
+    """Alice's call, his first one."""
+    bob.command("line", "1")
+    bob.command("transfer", f"<sip:carol@{PUBLIC.host}:5070?Replaces={quote(dialog_of_consultation(inside))}>")
 
 
 def dialog_of_consultation(tap: Tap) -> str:
@@ -110,3 +139,47 @@ def dialog_of_consultation(tap: Tap) -> str:
     answer = next(each for each in answers if "INVITE" in said(each, "CSeq"))
     to_tag, from_tag = (said(answer, name).rpartition("tag=")[2] for name in ("To", "From"))
     return f"{said(answer, 'Call-ID')};to-tag={to_tag};from-tag={from_tag}"
+
+
+def test_two_who_know_a_codec_by_different_numbers_are_joined(border: Border, outside: Tap, inside: Tap) -> None:
+    """Alice has offered Opus as her first codec; Carol has taken it as the third of Bob's."""
+    alice = Baresip(border.lab.public, "alice", PUBLIC.host, tone=ALICE, codecs=OPUS)
+    bob = Baresip(
+        border.lab.private, "bob", PRIVATE.host, tone=BOB, answers=True, proxy=f"sip:{PRIVATE.edge}",
+        codecs=f"L16/16000/1,L16/8000/1,{OPUS}",
+    )  # fmt: skip
+    carol = Baresip(
+        border.lab.public, "carol", PUBLIC.host, tone=CAROL, answers=True, port=5070, rtp=21000, codecs=OPUS
+    )
+    alice.dial(f"sip:bob@{PUBLIC.edge}")
+    wait_until(lambda: alice.established() and bob.established(), "the call is answered")
+    bob.dial(f"sip:carol@{PUBLIC.host}:5070")
+    wait_until(carol.established, "Carol answers")
+    wait_until(lambda: payload_numbers(outside, carol) == {98}, "she hears Bob")
+    transfer_to_carol(bob, inside)
+    wait_until(lambda: len(inside.messages(lambda data: data.startswith(b"BYE"))) > 1, "Bob is out of both calls")
+    since = len(outside.datagrams())
+    wait_until(
+        lambda: len(outside.arrived(carol.ports, since)) > 80 < len(outside.arrived(alice.ports, since)), "speech"
+    )
+    assert (payload_numbers(outside, alice, since), payload_numbers(outside, carol, since)) == ({96}, {98})
+    for phone, tone in ((alice, CAROL), (carol, ALICE)):
+        phone.stop()
+        samples, rate = phone.heard_last(0.5)
+        assert tone_share(samples, rate, tone) >= 0.95
+
+
+def payload_numbers(tap: Tap, phone: Baresip, since: int = 0) -> set[int]:
+    """Of the RTP that arrives at it."""
+    return {each.data[1] & 127 for each in tap.arrived(phone.ports, since) if not 192 <= each.data[1] <= 223}
+
+
+def test_a_codec_that_a_peer_must_not_be_offered(border: Border, outside: Tap, inside: Tap) -> None:
+    both = f"{OPUS},PCMU/8000/1"
+    alice = Baresip(border.lab.public, "alice", PUBLIC.host, tone=ALICE, codecs=both)
+    gateway = Baresip(border.lab.private, "gateway", PRIVATE.others[1], tone=BOB, answers=True, codecs=both)
+    alice.dial(f"sip:gateway@{PUBLIC.edge}")
+    wait_for_tones((Ear(outside, alice.ports), BOB), (Ear(inside, gateway.ports), ALICE))
+    (offer,) = inside.messages(lambda data: data.startswith(b"INVITE"))
+    assert b"PCMU" in offer
+    assert b"opus" not in offer

@@ -22,7 +22,7 @@ from tests.support.wire_ladder import WireLadder, wire_ladder
 pytestmark = pytest.mark.needs_root
 
 ALICE, BOB = Address(PUBLIC.host, 5060), Address(PRIVATE.host, 5060)
-PATIENCE = 5.0
+PATIENCE = 15.0
 """Seconds in which a datagram must come."""
 CALL = """
     alice -> INVITE %s
@@ -88,45 +88,44 @@ class Call:
         return self._ladder.parties[name].described.decode().rstrip("\r\n").replace("\r\n", "|").split("|m=")[1:]
 
     def crosses(self, stream: int, ports: Ports, datagram: bytes, beside: int = 0) -> None:
-        """A datagram of Alice comes to Bob as it is, and the same of Bob to Alice. `ports` are theirs; `beside` is 1
-        for RTCP, which the SBC takes at the port after that of the stream."""
-        alice, bob = self.socket("alice", ports.alice), self.socket("bob", ports.bob)
-        assert arrives(alice, self._place("alice", stream, beside), datagram, bob, lambda heard: heard == datagram)
-        assert arrives(bob, self._place("bob", stream, beside), datagram, alice, lambda heard: heard == datagram)
+        """A datagram of each comes to the other one as it is. `ports` are theirs; `beside` is 1 for RTCP, which the SBC
+        takes at the port after that of the stream."""
+        self.becomes("alice", stream, ports, datagram, datagram, beside)
+        self.becomes("bob", stream, ports, datagram, datagram, beside)
 
-    def outwards(self, stream: int, ports: Ports, datagram: bytes, wanted: Callable[[bytes], bool]) -> bytes:
-        """The RTCP that comes to Alice when Bob sends `datagram`."""
-        alice, bob = self.socket("alice", ports.alice), self.socket("bob", ports.bob)
-        return arrives(bob, self._place("bob", stream, 1), datagram, alice, wanted)
+    def becomes(self, name: str, stream: int, ports: Ports, said: bytes, heard: bytes, beside: int = 0) -> None:
+        """A datagram of one comes to the other one as that."""
+        self.arrives(name, stream, ports, said, lambda datagram: datagram == heard, beside)
+
+    def arrives(
+        self, name: str, stream: int, ports: Ports, said: bytes, wanted: Callable[[bytes], bool], beside: int = 0
+    ) -> bytes:
+        """What is wanted of what comes to the other one. It is said again until then: the answer of a description may
+        be there before the worker has the flow."""
+        alice, bob = self._socket("alice", ports.alice), self._socket("bob", ports.bob)
+        speaker, hearer = (alice, bob) if name == "alice" else (bob, alice)
+        to, until = self._place(name, stream, beside), time.monotonic() + PATIENCE
+        speaker.sendto(said, to)
+        while time.monotonic() < until:
+            try:
+                heard = hearer.recv(65535)
+            except TimeoutError:
+                speaker.sendto(said, to)
+                continue
+            if wanted(heard):  # others are of before
+                return heard
+        raise AssertionError(f"{said!r} of {name} did not arrive")
 
     def _place(self, name: str, stream: int, beside: int) -> Address:
         edge = PUBLIC.edge if name == "alice" else PRIVATE.edge
         return Address(edge, int(self.told(name)[stream].split()[1]) + beside)
 
-    def socket(self, name: str, port: int) -> socket.socket:
+    def _socket(self, name: str, port: int) -> socket.socket:
         if (name, port) not in self._sockets:
             namespace, host = (self._lab.public, ALICE.host) if name == "alice" else (self._lab.private, BOB.host)
             self._sockets[name, port] = self._opened.enter_context(namespace.udp((host, port)))
+            self._sockets[name, port].settimeout(0.2)
         return self._sockets[name, port]
-
-
-def arrives(
-    speaker: socket.socket, to: Address, datagram: bytes, hearer: socket.socket, wanted: Callable[[bytes], bool]
-) -> bytes:
-    """What is wanted of what comes to `hearer`. It is said again until then: the answer of a description may be there
-    before the worker has the flow."""
-    hearer.settimeout(0.2)
-    until = time.monotonic() + PATIENCE
-    speaker.sendto(datagram, to)
-    while time.monotonic() < until:
-        try:
-            heard = hearer.recv(65535)
-        except TimeoutError:
-            speaker.sendto(datagram, to)
-            continue
-        if wanted(heard):  # others are of before
-            return heard
-    raise AssertionError(f"{datagram!r} did not arrive")
 
 
 @pytest.fixture
@@ -202,7 +201,7 @@ def test_video_is_added_and_its_feedback_crosses(call: Call) -> None:
         call.crosses(1, Ports(VIDEO.alice + 1, VIDEO.bob + 1), message, beside=1)
     compound = REPORT + description(b"bob@" + BOB.host.encode()) + b"".join(FEEDBACK_MESSAGES.values())
     ports = Ports(VIDEO.alice + 1, VIDEO.bob + 1)
-    heard = call.outwards(1, ports, compound, lambda datagram: datagram.startswith(REPORT))
+    heard = call.arrives("bob", 1, ports, compound, lambda datagram: datagram.startswith(REPORT), 1)
     said, cname = list(rtcp_packets(compound)), call.told("alice")[1].rpartition("cname:")[2].encode()
     assert [each for each in rtcp_packets(heard) if each.packet_type != 202] == said[:1] + said[2:]
     assert next(each.to_bytes() for each in rtcp_packets(heard) if each.packet_type == 202) == description(cname)
@@ -307,4 +306,23 @@ def test_floor_control_over_udp_passes(call: Call) -> None:
     hello = struct.pack("!BBHIHH", 2 << 5, 11, 0, 4321, 1, 1234)  # RFC 8855 section 5.1
     call.crosses(1, floor, hello)
     call.crosses(0, AUDIO, rtp(2))
+    call.play(END)
+
+
+# -- payload numbers ---------------------------------------------------------------------------------------------------
+
+
+def test_numbers_of_an_answerer_that_has_its_own_are_changed_in_the_packets(call: Call) -> None:
+    """RFC 3264 section 6.1 would have it take those of the offer; not everybody does."""
+    spoken = "a=rtpmap:{0} opus/48000/2|a=fmtp:{0} useinbandfec=1; stereo=0|a=rtpmap:{1} telephone-event/8000"
+    spoken += "|a=fmtp:{1} 0-15|a=ptime:40|a=maxptime:60"
+    call.says("alice", ALICE.host, f"audio {AUDIO.alice} RTP/AVP 96 97|{spoken.format(96, 97)}")
+    call.says("bob", BOB.host, f"audio {AUDIO.bob} RTP/AVP 111 101|{spoken.format(111, 101)}")
+    call.play(CALL, "alice", "bob")
+    assert call.told("alice")[0].partition(" RTP/AVP ")[2] == f"96 97|{spoken.format(96, 97)}"
+    assert call.told("bob")[0].partition(" RTP/AVP ")[2] == f"96 97|{spoken.format(96, 97)}"
+    for number, his in ((96, 111), (97, 101), (96 | 128, 111 | 128)):
+        call.becomes("alice", 0, AUDIO, rtp(1, number=number), rtp(1, number=his))
+        call.becomes("bob", 0, AUDIO, rtp(1, number=his), rtp(1, number=number))
+        call.becomes("bob", 0, AUDIO, rtp(1, number=number), rtp(1, number=number))  # as he was told
     call.play(END)

@@ -57,7 +57,7 @@ video_size 160x120
 video_fps 5
 video_bitrate 100000
 """
-_OPUS = "module opus.so\n"
+_CODECS = {"opus": "module opus.so\n", "L16": "module l16.so\n"}
 
 
 class Baresip:
@@ -89,10 +89,11 @@ class Baresip:
         self._recordings.mkdir()
         host = f"[{address}]" if ":" in address else address
         write_tone(self._directory / "tone.wav", tone)
+        more = "".join(module for codec, module in _CODECS.items() if codec in codecs) + (_VIDEO if video else "")
         config = _CONFIG.format(
             listen=host, port=port, tone=self._directory / "tone.wav", rate=_RATE, rtp=rtp, rtp_end=rtp + 100,
             address=address, v6="yes" if ":" in address else "no", modules=_MODULES, recordings=self._recordings,
-            control=self._control, more=(_OPUS if "opus" in codecs else "") + (_VIDEO if video else ""),
+            control=self._control, more=more,
         )  # fmt: skip
         (self._directory / "config").write_text(config)
         mode = "auto" if answers else "manual"
@@ -105,8 +106,8 @@ class Baresip:
             command: list[str | Path] = ["baresip", "-f", self._directory]
             self._process = namespace.popen(command, cwd=self._directory, stdout=log, stderr=subprocess.STDOUT)
         try:
-            wait_until(lambda: namespace.is_bound(port, "udp"), f"baresip on port {port}")
-            wait_until(lambda: namespace.is_bound(self._control, "tcp"), "baresip's control port")
+            wait_until(lambda: namespace.is_bound(port, "udp"), f"baresip on port {port}", 30)
+            wait_until(lambda: namespace.is_bound(self._control, "tcp"), "baresip's control port", 30)
         except AssertionError as failure:
             raise AssertionError(f"{failure}\n{self.log()[-3000:]}") from None
 

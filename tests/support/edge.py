@@ -93,7 +93,8 @@ class Edge:
             try:
                 self.process.wait(1)
             except subprocess.TimeoutExpired:
-                self.terminate()
+                if "Main loop terminated" not in self.log():  # else it is on its way, without ears for signals
+                    self.terminate()
         code = end_process(self.process)
         assert code == 0, f"the SBC ended with {code}:\n{self.log()[-5000:]}"
         assert not self.trouble(), self.log()

@@ -14,6 +14,8 @@ from tests.support.capture import Capture, Payload, payloads
 from tests.support.lab import Namespace, wait_until
 
 _PCMU_RATE = 8000
+_PATIENCE = 30.0
+"""Seconds in which what is waited for must come; the machine may be busy."""
 _AUDIBLE = 100
 """Root of the mean square of samples from which on they are no silence."""
 
@@ -89,7 +91,7 @@ def wait_for_tones(*expected: tuple[Ear, int], seconds: float = 0.8) -> None:
     begun = [ear.now() for ear, _ in expected]
     wait_until(
         lambda: all(ear.has_heard(since, tone, seconds) for since, (ear, tone) in zip(begun, expected, strict=True)),
-        f"{[tone for _, tone in expected]} Hz heard", step=0.1,
+        f"{[tone for _, tone in expected]} Hz heard", _PATIENCE, 0.1,
     )  # fmt: skip
 
 
@@ -101,7 +103,7 @@ def wait_for_silence(*ears: Ear, seconds: float = 0.6) -> None:
         time.sleep(seconds)
         return all(ear.is_silent(since) for ear, since in zip(ears, begun, strict=True))
 
-    wait_until(silent, "silence")
+    wait_until(silent, "silence", _PATIENCE)
 
 
 def wait_for_video(*ears: Ear, payload_type: int = 96, packets: int = 4) -> None:
@@ -109,7 +111,7 @@ def wait_for_video(*ears: Ear, payload_type: int = 96, packets: int = 4) -> None
     begun = [ear.now() for ear in ears]
     wait_until(
         lambda: all(ear.packets(since, payload_type) >= packets for ear, since in zip(ears, begun, strict=True)),
-        "video seen", step=0.1,
+        "video seen", _PATIENCE, 0.1,
     )  # fmt: skip
 
 
@@ -121,7 +123,7 @@ def wait_for_no_video(*ears: Ear, payload_type: int = 96, seconds: float = 0.6) 
         time.sleep(seconds)
         return not any(ear.packets(since, payload_type) for ear, since in zip(ears, begun, strict=True))
 
-    wait_until(blind, "no video")
+    wait_until(blind, "no video", _PATIENCE)
 
 
 def _linear(byte: int) -> int:

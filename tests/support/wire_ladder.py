@@ -14,7 +14,7 @@ from tests.support.border import Border
 from tests.support.lab import PRIVATE, PUBLIC
 from tests.support.ladder import Ladder, Party
 
-_PATIENCE = 5.0
+_PATIENCE = 15.0
 """Seconds in which what a ladder expects must come."""
 _QUIET = 0.15
 """Seconds in which nothing more may come."""
