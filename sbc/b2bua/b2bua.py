@@ -16,6 +16,7 @@ from sbc.b2bua import (
     replies,
     session_timer,
     setup,
+    subscriptions,
     taking_over,
     targets,
     teardown,
@@ -177,7 +178,10 @@ class B2bua:
                 kind, _, of = kind.partition(" ")
                 self._on_own_deadline[kind](of)
                 continue
-            call = context.calls[owner]
+            call = context.calls.get(owner)
+            if call is None:
+                outside.due(context, owner, kind)
+                continue
             handler = self._on_deadline.get(kind)
             if handler is None:  # "silent 2", "2xx a": of one attempt, of one leg
                 kind, _, of = kind.partition(" ")
@@ -194,6 +198,7 @@ class B2bua:
         context.drain_ends = now + grace
         for call in context.calls.values():
             context.deadlines.set(call.id, "drain", context.drain_ends)
+        subscriptions.end_all(context)
         return self._commands(context)
 
     def hang_up_all(self, now: float) -> list[Command]:
@@ -202,6 +207,7 @@ class B2bua:
         for call in list(context.calls.values()):
             self._step(call, Input.ENDED_HERE, _DRAIN)
             teardown.settle(context, call)
+        subscriptions.end_all(context)
         return self._commands(context)
 
     @property
@@ -226,7 +232,8 @@ class B2bua:
             "dialogs": len(context.dialogs),
             "questions": len(context.questions),
             "aliases": len(context.aliases),
-            "requests outside calls": len(context.pending),
+            "registrations under way": len(context.pending),
+            **context.outside.sizes(),
             "deadlines": len(context.deadlines) - len(context.deadlines.of(_NOBODY)),
             "media sessions": context.media.session_count,
             "ports in use": context.media.ports_in_use,
@@ -282,7 +289,7 @@ class B2bua:
             return
         found = self._leg_of(request.call_id, tag, request.from_.tag, event.packet)
         if found is None:
-            outside.unknown_dialog(context, request, event.transaction)
+            outside.dialog_request_received(context, request, event.transaction, event.packet)
             return
         call, leg = found
         in_dialog.request_received(context, call, leg, request, event.transaction, event.packet.hop)
@@ -326,6 +333,8 @@ class B2bua:
             waiting = context.pending.get(event.transaction)
             if waiting is not None:
                 _OUTSIDE[type(waiting)][0](context, event, waiting)
+            else:
+                outside.response_received(context, event.transaction, event.response)
             return
         context.out.append(MessageSeen(call.id, event.packet))
         sent = call.clients.get(event.transaction)
@@ -398,6 +407,8 @@ class B2bua:
             waiting = context.pending.pop(event.transaction, None)
             if waiting is not None:
                 _OUTSIDE[type(waiting)][1](context, event, waiting)
+            elif call is None:
+                outside.lost(context, event.transaction, isinstance(event, TransactionTimedOut))
             return
         if sent.purpose is Purpose.INVITE:
             attempt = call.attempts.get(sent.attempt)
@@ -418,7 +429,8 @@ class B2bua:
         context = self._context
         call, number = context.questions.pop(event.token, (None, 0))
         if call is None:
-            self._peer_found(event)
+            if not outside.resolved(context, event.token, event.hops):
+                self._peer_found(event)
             return
         attempt = call.attempts.get(number)
         if attempt is not None:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from sbc.b2bua import documents
 from sbc.b2bua.hooks import Reject
 from sbc.b2bua.hosts import Border, names_host
 from sbc.sip import RemoteProtocolError, Request, Response, SipError, parse_media_type, unquote
@@ -209,25 +210,32 @@ def _denied(body: Body, session: Body | None, border: Border) -> Body | None:
     if body is session or not _is_required(body):
         return None
     if not body.parts:
-        return None if _crosses(body, border) else body
+        return body if _passed(body, border) is None else None
     denied = [_denied(part, session, border) for part in body.parts]
     if body.kind == "multipart/alternative" and not all(denied):
         return None  # another alternative says the same
     return next(filter(None, denied), None)
 
 
-def _crosses(body: Body, border: Border) -> bool:
-    """Whether a part that is not the session may be seen on the other side."""
+def _passed(body: Body, border: Border) -> Body | None:
+    """A part that is not the session as it may be seen on the other side; None where it may not."""
     if body.kind == SDP or body.kind in _CLOSED:
-        return False
+        return None
     if not border.hidden:
-        return True
+        return body
     content = _decoded(body)
     if content is None:  # nobody knows what it says
-        return False
+        return None
     told = " ".join(value for name, value in body.fields if name.lower() not in _MASKED)
+    if body.kind in documents.KINDS:
+        written = documents.rewritten(body.kind, content, border)
+        if written is None or names_host(told, border):
+            return None
+        plain = tuple(each for each in body.fields if each[0].lower() != "content-transfer-encoding")
+        return body._replace(fields=plain, content=written)
     # without NUL, text of two octets a character can be read, too
-    return not names_host(f"{told} {content.replace(bytes(1), b'').decode('latin-1')}", border)
+    named = names_host(f"{told} {content.replace(bytes(1), b'').decode('latin-1')}", border)
+    return None if named else body
 
 
 _MASKED = frozenset({"content-id", "content-location"})
@@ -239,7 +247,8 @@ def _crossed(body: Body, session: Body | None, sdp: bytes, border: Border) -> Bo
     if body is session:
         return _described(body, sdp, border) if sdp else None
     if not body.parts:
-        return body._replace(fields=_shown(body, border)) if _crosses(body, border) else None
+        passed = _passed(body, border)
+        return None if passed is None else passed._replace(fields=_shown(passed, border))
     kept = tuple(filter(None, (_crossed(part, session, sdp, border) for part in body.parts)))
     if len(kept) < 2:
         return kept[0] if kept else None

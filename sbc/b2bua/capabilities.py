@@ -51,7 +51,9 @@ _OURS = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "PRACK
 SUPPORTED = frozenset({"100rel", "timer", "replaces"})
 """Extensions that a leg of ours speaks, whatever the other leg does."""
 
-PASSED = frozenset({"precondition", "replaces", "norefersub", "from-change", "histinfo", "resource-priority", "uui"})
+PASSED = frozenset(
+    {"precondition", "replaces", "norefersub", "from-change", "histinfo", "resource-priority", "uui"}
+) | {"eventlist"}
 """Extensions between the user agents, that cost us nothing: their tags cross (RFC 3312 is SDP attributes)."""
 
 

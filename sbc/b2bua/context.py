@@ -13,6 +13,7 @@ from sbc.b2bua.hooks import Hooks, LegView
 from sbc.b2bua.hosts import Border
 from sbc.b2bua.intake import Intake
 from sbc.b2bua.network import Access, Listener, Network, Peer, Settings, Zone, own_hosts
+from sbc.b2bua.passages import Outside
 from sbc.b2bua.registrations import Registrations
 from sbc.media import Exchange as MediaExchange
 from sbc.media import Media
@@ -46,6 +47,8 @@ class Context:
     pending: dict[TransactionId, object] = field(default_factory=dict)
     """Client transactions outside calls -> what waits for their response: a dataclass of the module that sent the
     request."""
+    outside: Outside = field(init=False)
+    """What is no call."""
     places: Places = field(init=False)
     now: float = 0.0
     out: list[Command] = field(default_factory=list)
@@ -55,6 +58,7 @@ class Context:
 
     def __post_init__(self) -> None:
         self.places = Places(self.network)
+        self.outside = Outside(self.tokens.user().encode())
         if self.settings.access is not None:
             self.registrations = Registrations(self.settings.access.key)
             self.intake = Intake(self.settings.access.rate)

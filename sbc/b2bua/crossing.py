@@ -27,6 +27,7 @@ from sbc.sip import (
     quote,
     split_list,
     unescape,
+    without_auth_int,
 )
 
 
@@ -58,6 +59,10 @@ class Treatment(Enum):
     """The code; we are the agent; the text only where it names no host."""
     SECONDS = auto()
     """The number of seconds and nothing else."""
+    CHALLENGE = auto()
+    """As copied, without quality of protection auth-int: bodies change on the way (RFC 7616 section 3.4.3)."""
+    ENTITY_TAG = auto()
+    """A token; not at all where it is an IP address or holds a name of a hidden zone."""
 
 
 class Rule(NamedTuple):
@@ -66,6 +71,8 @@ class Rule(NamedTuple):
     treatment: Treatment
     why: str
     """Why it crosses."""
+    outside: bool = False
+    """Outside calls only."""
 
 
 CROSSING: tuple[Rule, ...] = (
@@ -73,6 +80,8 @@ CROSSING: tuple[Rule, ...] = (
     Rule("Accept-Language", Treatment.COPY, "RFC 3261 20.3: the user's languages"),
     Rule("Accept-Resource-Priority", Treatment.COPY, "RFC 4412: as Resource-Priority"),
     Rule("Alert-Info", Treatment.UNHIDDEN, "RFC 3261 20.4: a URI of a ring tone, mostly on a private server"),
+    Rule("Allow-Events", Treatment.COPY, "RFC 6665 8.2.2: what may be subscribed to", outside=True),
+    Rule("Authentication-Info", Treatment.COPY, "RFC 7615: as Authorization", outside=True),
     Rule("Authorization", Treatment.COPY, "RFC 3261 22: digest is between the user and the server that challenged"),
     Rule("Call-Info", Treatment.REFERENCE, "RFC 3261 20.9: a page or picture; RFC 7852: data of an emergency call"),
     Rule("Content-Disposition", Treatment.COPY, "RFC 3261 20.11: says what the body is for"),
@@ -80,12 +89,14 @@ CROSSING: tuple[Rule, ...] = (
     Rule("Date", Treatment.COPY, "RFC 3261 20.17: phones set their clock by it"),
     Rule("Diversion", Treatment.REDIRECTION, "RFC 5806: voice mail needs to know who was called first"),
     Rule("Error-Info", Treatment.UNHIDDEN, "RFC 3261 20.18: a URI of an announcement, mostly on a private server"),
+    Rule("Event", Treatment.COPY, "RFC 6665 8.2.1: what a subscription or publication is about", outside=True),
     Rule("Expires", Treatment.SECONDS, "RFC 3261 20.19: how long the invitation is valid"),
     Rule("Geolocation", Treatment.REFERENCE, "RFC 6442: where the caller is, for emergency calls above all"),
     Rule("Geolocation-Error", Treatment.TEXT, "RFC 6442: why a location was of no use"),
     Rule("Geolocation-Routing", Treatment.COPY, "RFC 6442: whether the call may be routed by it"),
     Rule("History-Info", Treatment.REDIRECTION, "RFC 7044: as Diversion"),
     Rule("Info-Package", Treatment.COPY, "RFC 6086: names what an INFO body is"),
+    Rule("Min-Expires", Treatment.SECONDS, "RFC 3261 20.23: how long a subscription has to be at least", outside=True),
     Rule("MIME-Version", Treatment.COPY, "RFC 3261 20.24: says what the body is"),
     Rule("Organization", Treatment.UNHIDDEN, "RFC 3261 20.25: names who runs the other side"),
     Rule("P-Asserted-Identity", Treatment.IDENTITY, "RFC 3325: the caller's number as the network vouches for it"),
@@ -93,7 +104,7 @@ CROSSING: tuple[Rule, ...] = (
     Rule("P-Preferred-Identity", Treatment.PREFERRED, "RFC 3325: which of its numbers a trusted caller shows"),
     Rule("Priority", Treatment.COPY, "RFC 3261 20.26: urgency as the caller sees it"),
     Rule("Privacy", Treatment.PRIVACY, "RFC 3323: the caller's wish must arrive"),
-    Rule("Proxy-Authenticate", Treatment.COPY, "RFC 3261 22: as Authorization"),
+    Rule("Proxy-Authenticate", Treatment.CHALLENGE, "RFC 3261 22: as Authorization"),
     Rule("Proxy-Authorization", Treatment.COPY, "RFC 3261 22: as Authorization"),
     Rule("Reason", Treatment.REASON, "RFC 3326: why a call ends; Q.850 causes for gateways"),
     Rule("Recv-Info", Treatment.COPY, "RFC 6086: which INFO packages are welcome"),
@@ -104,20 +115,25 @@ CROSSING: tuple[Rule, ...] = (
     Rule("Resource-Priority", Treatment.COPY, "RFC 4412: emergency services depend on it"),
     Rule("Retry-After", Treatment.SECONDS, "RFC 3261 20.33: when to try again"),
     Rule("Server", Treatment.UNHIDDEN, "RFC 3261 20.35: names a product, and with it its weaknesses"),
+    Rule("SIP-ETag", Treatment.ENTITY_TAG, "RFC 3903 11.3.1: names a publication at its server", outside=True),
+    Rule("SIP-If-Match", Treatment.ENTITY_TAG, "RFC 3903 11.3.2: as SIP-ETag", outside=True),
     Rule("Subject", Treatment.TEXT, "RFC 3261 20.36: the user's words"),
+    Rule("Subscription-State", Treatment.COPY, "RFC 6665 8.2.3: how a subscription stands", outside=True),
+    Rule("Suppress-If-Match", Treatment.ENTITY_TAG, "RFC 5839 5.2: as SIP-ETag", outside=True),
     Rule("User-Agent", Treatment.UNHIDDEN, "RFC 3261 20.41: as Server"),
     Rule("User-to-User", Treatment.COPY, "RFC 7433: call centres carry their call data in it"),
     Rule("Warning", Treatment.WARNING, "RFC 3261 20.43: why a request was refused"),
-    Rule("WWW-Authenticate", Treatment.COPY, "RFC 3261 22: as Authorization"),
+    Rule("WWW-Authenticate", Treatment.CHALLENGE, "RFC 3261 22: as Authorization"),
 )
 
 
-def cross_headers(received: Headers, built: Headers, border: Border) -> None:
-    """Add to `built` the header fields of `received` that cross, treated as `CROSSING` says."""
+def cross_headers(received: Headers, built: Headers, border: Border, *, outside: bool = False) -> None:
+    """Add to `built` the header fields of `received` that cross, treated as `CROSSING` says. `outside`: it is of no
+    call."""
     if not border.to_trusted and "Privacy" in received:
         border = _as_wished(border, privacy.wishes(received))
     wished = border.wished
-    for rule, value in received.select(_RULES):
+    for rule, value in received.select(_OUTSIDE_RULES if outside else _RULES):
         if wished and not wished.isdisjoint(privacy.WITHHELD.get(rule.name, privacy.NOTHING)):
             continue
         crossed = _TREATMENTS[rule.treatment](value, border)
@@ -309,6 +325,21 @@ def _seconds(value: str, border: Border) -> str:
     return digits[0] if digits else ""
 
 
+def _challenge(value: str, border: Border) -> str:
+    return _copied(without_auth_int(value), border)
+
+
+_is_entity_tag = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+").fullmatch
+_LONE_IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
+
+
+def _entity_tag(value: str, border: Border) -> str:
+    if not border.hidden:
+        return value
+    known = any(name in value.lower() for name in border.names if "." in name)
+    return "" if known or not _is_entity_tag(value) or _LONE_IPV4.search(value) else value
+
+
 _TREATMENTS: dict[Treatment, Callable[[str, Border], str]] = {
     Treatment.COPY: _copied,
     Treatment.TEXT: _text,
@@ -322,5 +353,8 @@ _TREATMENTS: dict[Treatment, Callable[[str, Border], str]] = {
     Treatment.REASON: _reason,
     Treatment.WARNING: _warning,
     Treatment.SECONDS: _seconds,
+    Treatment.CHALLENGE: _challenge,
+    Treatment.ENTITY_TAG: _entity_tag,
 }
-_RULES = {rule.name.lower(): rule for rule in CROSSING}
+_OUTSIDE_RULES = {rule.name.lower(): rule for rule in CROSSING}
+_RULES = {name: rule for name, rule in _OUTSIDE_RULES.items() if not rule.outside}

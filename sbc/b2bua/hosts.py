@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -24,6 +25,8 @@ class Border(NamedTuple):
     """They go into it."""
     wished: frozenset[str] = frozenset()
     """What the user wishes of a privacy service that we have to be (see `sbc.b2bua.privacy`)."""
+    dialog: Callable[[str, str, str], tuple[str, str, str]] | None = None
+    """How a dialog, given by Call-ID, local and remote tag, is named on the side that they go to."""
 
 
 # Every look at a text takes time in proportion to its length: what a peer sends must not cost more.

@@ -149,6 +149,10 @@ class Settings:
     """Seconds that a session lasts without refresh, where the element does not say (RFC 4028)."""
     min_session_expires: int = 90
     """Seconds that an element may ask for at least; less gets 422."""
+    max_passages: int = 10000
+    """Requests outside calls that may be on their way at the same time; past it new ones get 503."""
+    max_subscriptions: int = 50000
+    """Subscriptions at the same time; past it new ones get 503."""
     timers: Timers = field(default_factory=Timers)
     final_stats_wait: float = 2.0
     """How long an ended call waits for the last media figures."""

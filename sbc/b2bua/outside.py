@@ -1,20 +1,19 @@
-"""Requests outside calls: to the SBC itself, of methods that it does not serve, or of dialogs that it does not know.
+"""Requests outside calls: to the SBC itself, for somebody behind it, of subscriptions, or of dialogs that it does not
+know; and what comes back for those that have been passed on.
 
 RFC 3261 sections 8.2, 11 (OPTIONS), 12.2.2.
 """
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies, capabilities, registering
-from sbc.b2bua.commands import Abandon
+from sbc.b2bua import bodies, capabilities, commands, hooks, locating, passages, registering, relay, subscriptions
 from sbc.b2bua.context import Context, answer
-from sbc.b2bua.hooks import CallView, Drop, Pass, Reject
-from sbc.sip import Packet, Request, TransactionId
+from sbc.sip import Hop, Packet, Request, Response, SipError, TransactionId
 
 _NO_CALL = ""
-_IN_DIALOGS = frozenset({"BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"})
-_ALLOW = ", ".join(method for method in capabilities.ALLOWED if method not in ("MESSAGE", "REFER", "NOTIFY"))
-"""What is understood of somebody who is in no call: MESSAGE crosses in a call only, and only calls are transferred."""
+_IN_DIALOGS = frozenset({"BYE", "INFO", "PRACK", "UPDATE"})
+_ALLOW = ", ".join(method for method in (*capabilities.ALLOWED, "PUBLISH", "SUBSCRIBE") if method != "REFER")
+"""What is understood of somebody who is in no call: only calls are transferred."""
 
 
 def request_received(context: Context, request: Request, transaction: TransactionId, packet: Packet) -> None:
@@ -22,39 +21,124 @@ def request_received(context: Context, request: Request, transaction: Transactio
     hop = packet.hop
     peer = context.places.peer(hop.zone, hop.remote.host)
     zone = context.network.zones[hop.zone]
-    verdict = context.hooks.admit(CallView(request, hop, zone, peer, len(context.calls), context.draining))
-    if isinstance(verdict, Drop):
-        context.out.append(Abandon(transaction))
+    view = hooks.CallView(request, hop, zone, peer, len(context.calls), context.draining)
+    verdict = context.hooks.admit(view)
+    if isinstance(verdict, hooks.Drop):
+        context.out.append(commands.Abandon(transaction))
         return
     access = context.settings.access
-    if request.method == "REGISTER" and access is not None and hop.zone == access.zone and isinstance(verdict, Pass):
+    if (
+        request.method == "REGISTER"
+        and access is not None
+        and hop.zone == access.zone
+        and isinstance(verdict, hooks.Pass)
+    ):
         registering.request_received(context, request, transaction, hop)
-    elif isinstance(verdict, Reject):
-        _respond(context, request, transaction, verdict)
-    else:
-        _respond(context, request, transaction, _answer(request))
+        return
+    outcome = verdict if isinstance(verdict, hooks.Reject) else _answer(context, view)
+    if outcome is None:
+        opened = subscriptions.opened if request.method == "SUBSCRIBE" else relay.opened
+        try:
+            passage = opened(context, view, transaction)
+        except SipError as fault:  # what has to be a dialog cannot be one
+            passage = hooks.Reject("relay", 400, str(fault))
+        if isinstance(passage, passages.Passage):
+            relay.try_next(context, passage)
+            _settle(context, passage)
+            return
+        outcome = passage
+    _respond(context, request, transaction, outcome)
 
 
-def _answer(request: Request) -> Reject:
-    if request.method in _IN_DIALOGS:
-        return Reject("call", 481, "")  # 15.1.2, RFC 3311 5.2, RFC 6086 4.2.2, RFC 6665 4.1.3: they belong to a dialog
-    if not capabilities.can_be_called(request.request_uri):
-        return Reject("call", 416, "")
+def _answer(context: Context, view: hooks.CallView) -> hooks.Reject | None:
+    """What we say ourselves; None: it goes on to somebody else."""
+    request, method = view.request, view.request.method
+    if method in _IN_DIALOGS:
+        return hooks.Reject("call", 481, "")  # 15.1.2, RFC 3311 5.2, RFC 6086 4.2.2: they belong to a dialog
+    if request.request_uri.scheme not in capabilities.SCHEMES and not _is_asked_what_it_can(method, request):
+        return hooks.Reject("call", 416, "")
+    if method == "SUBSCRIBE" or (method in relay.METHODS and method != "OPTIONS"):
+        return None
     unsupported = capabilities.unsupported_extensions(request)
     if unsupported is not None:
         return unsupported
-    if request.method == "OPTIONS":
+    if method == "OPTIONS":
+        elsewhere = request.request_uri.host and request.request_uri.host not in context.places.own_hosts
+        if request.max_forwards != 0 and (elsewhere or locating.locate(context, request, view.zone.name) is not None):
+            return None
         # 11.2: as an INVITE would be answered; with Max-Forwards 0 as well, since it goes no further
-        return Reject("call", 200, "", headers=(("Allow", capabilities.ALLOW), ("Accept", bodies.ACCEPT)))
+        return hooks.Reject("call", 200, "", headers=(("Allow", capabilities.ALLOW), ("Accept", bodies.ACCEPT)))
     # 8.2.1: "If the UAS ... does not support the method ... it MUST generate a 405 (Method Not Allowed)"
-    return Reject("call", 405, "", headers=(("Allow", _ALLOW),))
+    return hooks.Reject("call", 405, "", headers=(("Allow", _ALLOW),))
 
 
-def unknown_dialog(context: Context, request: Request, transaction: TransactionId) -> None:
-    """12.2.2: "If the UAS wishes to reject the request ... it MUST respond to the request with a 481"."""
-    _respond(context, request, transaction, Reject("call", 481, ""))
+def _is_asked_what_it_can(method: str, request: Request) -> bool:
+    return method == "OPTIONS" and capabilities.can_be_called(request.request_uri)
 
 
-def _respond(context: Context, request: Request, transaction: TransactionId, verdict: Reject) -> None:
+def dialog_request_received(context: Context, request: Request, transaction: TransactionId, packet: Packet) -> None:
+    """A request with To tag that belongs to no call."""
+    if not subscriptions.request_received(context, request, transaction, packet.hop):
+        # 12.2.2: "If the UAS wishes to reject the request ... it MUST respond to the request with a 481"
+        _respond(context, request, transaction, hooks.Reject("call", 481, ""))
+
+
+def _respond(context: Context, request: Request, transaction: TransactionId, verdict: hooks.Reject) -> None:
     tag = context.tokens.tag() if request.to.tag is None else None
     answer(context, _NO_CALL, request, transaction, verdict.status, verdict.phrase, verdict.headers, tag)
+
+
+# -- what comes back ---------------------------------------------------------------------------------------------------
+
+
+def response_received(context: Context, branch: TransactionId, response: Response) -> None:
+    """A response to a request that belongs to no call."""
+    passage = context.outside.keys.get(branch)
+    if passage is None or passage.leg is None:
+        return
+    relay.response_received(context, passage, response)
+    _settle(context, passage)
+
+
+def lost(context: Context, branch: TransactionId, timed_out: bool) -> None:
+    """No answer to such a request, or no way to send it."""
+    passage = context.outside.keys.get(branch)
+    if passage is not None:
+        relay.lost(context, passage, timed_out)
+        _settle(context, passage)
+
+
+def resolved(context: Context, token: str, hops: tuple[Hop, ...]) -> bool:
+    """Whether the answer was for such a request."""
+    passage = context.outside.keys.get(token)
+    if passage is None:
+        return False
+    relay.resolved(context, passage, hops)
+    _settle(context, passage)
+    return True
+
+
+def due(context: Context, owner: str, kind: str) -> None:
+    """A deadline of a request or a subscription."""
+    passage = context.outside.passages.get(owner)
+    if passage is None:
+        subscriptions.expired(context, context.outside.subscriptions[owner])
+    elif kind == "trying":
+        relay.still_trying(context, passage)
+    else:
+        relay.lost(context, passage, False)
+        _settle(context, passage)
+
+
+def _settle(context: Context, passage: passages.Passage) -> None:
+    """It has an outcome: whoever has asked is answered."""
+    if passage.outcome is None:
+        return
+    relay.forget(context, passage)
+    if passage.subscription and passage.request.method == "SUBSCRIBE" and not isinstance(passage.outcome, hooks.Reject):
+        response, leg = passage.outcome
+        if response.status < 300:
+            subscriptions.accepted(context, passage, response, leg)
+    relay.give_back(context, passage)
+    if passage.subscription:
+        subscriptions.answered(context, passage)

@@ -8,6 +8,7 @@ that we gave out for one: of another call through us, or of a dialog in a networ
 from __future__ import annotations
 
 import re
+from hashlib import blake2s
 from typing import NamedTuple
 
 from sbc.b2bua import referred
@@ -212,3 +213,28 @@ _RESERVED = re.compile(r"[^A-Za-z0-9\-_.!~*'()]")
 
 def _escaped(match: re.Match[str]) -> str:
     return f"%{ord(match[0]):02X}"  # ASCII, as Call-IDs and tags are
+
+
+# -- dialogs that bodies tell of ---------------------------------------------------------------------------------------
+
+
+def told(context: Context, target: Leg, call_id: str, local_tag: str, remote_tag: str) -> tuple[str, str, str]:
+    """How the element of `target` knows a dialog that an element of the other side tells of (RFC 4235): as the other
+    leg of that call, so that its Replaces finds it; a dialog that does not lead through us by names that mean
+    nothing, but stay the same."""
+    for tag in (local_tag, remote_tag):
+        held = context.dialogs.get((call_id, tag)) if tag else None
+        if held is None:
+            continue
+        call, leg = held
+        other = call.b if leg is call.a else call.a
+        if other is None or other.dialog is None or (other.zone.hidden and other.zone.name != target.zone.name):
+            break
+        ours, theirs = other.local_tag, other.dialog.remote_tag
+        # who is at our end of one leg is at their end of the other
+        return (other.invite.call_id, *((theirs, ours) if tag == local_tag else (ours, theirs)))
+    secret = context.outside.secret
+    opaque = [
+        blake2s(name.encode(), key=secret, digest_size=12).hexdigest() for name in (call_id, local_tag, remote_tag)
+    ]
+    return opaque[0], opaque[1] if local_tag else "", opaque[2] if remote_tag else ""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies, crossing, first_offer, joining, redirect, reliable, session_timer, teardown
+from sbc.b2bua import bodies, capabilities, crossing, first_offer, joining, redirect, reliable, session_timer, teardown
 from sbc.b2bua.answers import acknowledge, answer_invite, session_description
 from sbc.b2bua.call import Call, Ending, Leg
-from sbc.b2bua.capabilities import allow, passed
 from sbc.b2bua.commands import CallChanged, Respond
 from sbc.b2bua.context import Context, border, own_agent
 from sbc.b2bua.referred import our_place
@@ -44,8 +43,8 @@ def a_response(context: Context, call: Call, other: Leg, received: Response, bod
         for route in leg.invite.headers.get_all("Record-Route"):
             headers.add("Record-Route", route)
         headers.add("Contact", leg.contact)
-        headers.add("Allow", allow(received))
-        passed(received, headers, other)
+        headers.add("Allow", capabilities.allow(received))
+        capabilities.passed(received, headers, other)
     if 200 <= received.status < 300:
         session_timer.answer(context, call, leg, leg.invite, headers)
     crossing_border = border(other, leg)
@@ -141,14 +140,14 @@ def pass_refusal(context: Context, call: Call, event: object) -> None:
         _pass_redirection(context, call, leg, received, cause)
         return
     response = a_response(context, call, leg, received, b"")
-    challenge = _CHALLENGES.get(status)
+    challenge = CHALLENGES.get(status)
     if challenge is not None and challenge not in response.headers:
         # 21.4.2, 21.4.8: without its challenge the response says nothing
         context.decided(call, "call", "call", "403 for the caller", f"the challenge of a {status} may not cross")
         refuse_call(context, call, Ending("callee", cause, 403))
         return
     if status == 405:  # 21.4.6: "The response MUST include an Allow"
-        response.headers.add("Allow", allow(received))
+        response.headers.add("Allow", capabilities.allow(received))
     elif status == 503:
         # 16.7 step 6, 21.5.4: one target's pause must not keep the caller's side from sending calls for others
         response.headers.remove("Retry-After")
@@ -169,7 +168,8 @@ def _pass_redirection(context: Context, call: Call, leg: Leg, received: Response
     _final(context, call, response, Ending("callee", cause))
 
 
-_CHALLENGES = {401: "WWW-Authenticate", 407: "Proxy-Authenticate"}
+CHALLENGES = {401: "WWW-Authenticate", 407: "Proxy-Authenticate"}
+"""What a response of that status must hold."""
 
 
 def refuse_call(context: Context, call: Call, event: object) -> None:

@@ -69,7 +69,7 @@ def open_call(context: Context, request: Request, transaction: TransactionId, pa
 def _route(context: Context, call: Call, view: CallView, taken_over: TakenOver | None) -> RouteVerdict:
     if taken_over is None:
         located = locating.locate(context, view.request, view.zone.name)
-        return _service_route(context, call, context.hooks.route(view)) if located is None else located
+        return service_route(context, call.a, context.hooks.route(view)) if located is None else located
     call.replaces = taken_over.replaces
     if taken_over.target is None:
         return context.hooks.route(referred.as_call(context, call.a, taken_over.uri))
@@ -85,10 +85,10 @@ def _device_of(context: Context, request: Request, bindings: list[registrations.
     return next((each.token for each in bindings if each.aor == aor), bindings[0].token)
 
 
-def _service_route(context: Context, call: Call, verdict: RouteVerdict) -> RouteVerdict:
+def service_route(context: Context, leg: Leg, verdict: RouteVerdict) -> RouteVerdict:
     """RFC 3608 section 6.1: requests of a registered user take the route that its registrar has named. For them we are
     the user agent there."""
-    device = context.registrations.by_token(call.a.device)
+    device = context.registrations.by_token(leg.device)
     access = context.settings.access
     if device is None or access is None or not device.service_route or not isinstance(verdict, Targets):
         return verdict
@@ -119,18 +119,26 @@ def _unserveable(call: Call, request: Request) -> Reject | None:
     return None if call.emergency else bodies.refusal(request, leaving(call.a))
 
 
-def _new_call(context: Context, view: CallView, transaction: TransactionId) -> Call:
+def received_leg(context: Context, view: CallView, transaction: TransactionId) -> Leg:
+    """The A leg of what a request begins, without its dialog."""
     request, hop = view.request, view.hop
     tag = context.tokens.tag()
     listener = context.places.listener_of(hop) or view.zone.listeners[0]
     leg = Leg("a", view.zone, view.peer, listener, hop, contact(listener), tag, transaction, request)
-    leg.dialog = Dialog.as_uas(request, tag)
     bindings = context.registrations.over(hop)
     leg.fixed_hop = request.via.host != hop.remote.host or bool(bindings)
     if bindings:
         leg.device = _device_of(context, request, bindings)
-        context.goes_along(leg, (request.call_id, tag))
     leg.names = whereabouts.names_of(context, leg, request)
+    return leg
+
+
+def _new_call(context: Context, view: CallView, transaction: TransactionId) -> Call:
+    request, hop = view.request, view.hop
+    leg = received_leg(context, view, transaction)
+    leg.dialog = Dialog.as_uas(request, leg.local_tag)
+    if leg.device:
+        context.goes_along(leg, (request.call_id, leg.local_tag))
     note(leg, request)
     leg.requires = required(request)
     whereabouts.follow_target(context, leg, request)
@@ -147,5 +155,5 @@ def _new_call(context: Context, view: CallView, transaction: TransactionId) -> C
     )
     call = Call(record.call, context.now, CallState.CALLING, leg, record)
     context.calls[call.id] = call
-    context.dialogs[(request.call_id, tag)] = (call, leg)
+    context.dialogs[(request.call_id, leg.local_tag)] = (call, leg)
     return call

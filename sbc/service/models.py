@@ -82,6 +82,8 @@ class Sip(Table):
     max_headers: Annotated[Count, Field(ge=16)] = 256
     max_uri: Annotated[Bytes, Field(ge=64)] = 2048
     max_transactions: Count = 100_000
+    max_requests: Count = 10_000
+    max_subscriptions: Count = 50_000
     path_safe_size: Annotated[Bytes, Field(ge=500)] = 1300
     udp_receive_buffer: Annotated[Bytes, Field(ge=65536)] = 4 * 1024 * 1024
     user_agent: Annotated[str, Field(max_length=200, pattern=r"^[ -~]*$")] = ""

@@ -90,6 +90,8 @@ def session_settings(config: Config) -> Settings:
         session_expires=calls.session_expires,
         min_session_expires=calls.min_session_expires,
         failover_statuses=frozenset(calls.failover_statuses),
+        max_passages=config.document.sip.max_requests,
+        max_subscriptions=config.document.sip.max_subscriptions,
         timers=timers(config),
         access=config.access,
     )

@@ -18,7 +18,7 @@ def crossed(name: str, value: str, border: Border = HIDDEN) -> list[str]:
 
 def all_crossed(fields: tuple[tuple[str, str], ...], border: Border = HIDDEN) -> Headers:
     built = Headers()
-    cross_headers(Headers(fields), built, border)
+    cross_headers(Headers(fields), built, border, outside=True)
     return built
 
 
@@ -53,6 +53,8 @@ HARMLESS = {
     Treatment.REASON: 'Q.850;cause=16;text="ok"',
     Treatment.WARNING: '399 host.example "words"',
     Treatment.SECONDS: "30",
+    Treatment.CHALLENGE: 'Digest realm="r", nonce="n", qop="auth"',
+    Treatment.ENTITY_TAG: "a.1700000000.123.1.0",
 }
 
 
@@ -62,6 +64,13 @@ def test_out_of_a_zone_that_is_not_hidden_what_is_on_the_list_crosses_as_it_is(r
         return  # see below
     value = HARMLESS[rule.treatment]  # type: ignore[attr-defined]
     assert crossed(rule.name, value, SHOWN) == [value]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("rule", [rule for rule in CROSSING if rule.outside], ids=lambda rule: rule.name)
+def test_what_is_about_events_does_not_cross_in_calls(rule: object) -> None:
+    built = Headers()
+    cross_headers(Headers(((rule.name, "30"),)), built, SHOWN)  # type: ignore[attr-defined]
+    assert list(built) == []
 
 
 NAMING = ["10.0.0.5", "10.0.0.77", "pbx.corp.example", "[2001:db8::7]"]
@@ -92,6 +101,18 @@ def test_out_of_a_hidden_zone_no_rule_lets_a_host_through(rule: object, host: st
         ("WWW-Authenticate", 'Digest realm="office", nonce="x"', ['Digest realm="office", nonce="x"']),
         ("WWW-Authenticate", 'Digest realm="pbx.corp.example", nonce="x"', []),
         ("Proxy-Authorization", 'Digest uri="sip:1@10.0.0.5"', []),
+        (
+            "WWW-Authenticate",
+            'Digest realm="office", nonce="x", qop="auth,auth-int"',
+            ['Digest realm="office", nonce="x", qop="auth"'],
+        ),
+        ("SIP-ETag", "a.1700000000.123.1.0", ["a.1700000000.123.1.0"]),
+        ("SIP-If-Match", "tag-at-pbx.corp.example", []),
+        ("SIP-ETag", "x-10.0.0.9", []),
+        ("Event", "dialog;sla;id=7", ["dialog;sla;id=7"]),
+        ("Event", "dialog;call-id=1@10.0.0.9", []),
+        ("Subscription-State", "terminated;reason=timeout", ["terminated;reason=timeout"]),
+        ("Min-Expires", "600", ["600"]),
         ("Subject", "Dinner", ["Dinner"]),
         ("Subject", "see gw.other.example", []),
         ("User-to-User", "00c81031;encoding=hex", ["00c81031;encoding=hex"]),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sbc.b2bua import CROSSING, Treatment
+from sbc.b2bua import CROSSING, Rule, Treatment
 
 PAGE = Path(__file__).parents[2] / "docs/topology-hiding.md"
 
@@ -24,6 +24,8 @@ WORDS = {
     Treatment.REASON: "protocol and cause; the text only where it names no host",
     Treatment.WARNING: "the code, with us as agent; the text only where it names no host",
     Treatment.SECONDS: "the number and nothing else",
+    Treatment.CHALLENGE: "as it is, without `auth-int`; not at all if it names a host of a hidden zone",
+    Treatment.ENTITY_TAG: "as it is; not at all if it is an IP address or holds a known name of a hidden zone",
 }
 
 HEAD = """\
@@ -56,6 +58,14 @@ us is left out; a stream that cannot be relayed gets port 0. Out of a hidden zon
 names of software, and every attribute that holds an address or a known name; RTCP then says a CNAME of ours in place
 of the sources' own descriptions.
 
+Bodies that name addresses by their nature cross out of a hidden zone rewritten by type (`sbc/b2bua/documents.py`):
+dialog-info, pidf, pidf-diff, reginfo, conference-info, watcherinfo, rlmi and x-as-feature-event (XML),
+simple-message-summary, call-completion, sipfrag. In URIs the user stays and the host becomes ours; a dialog that leads
+through the SBC is named as on its other leg, so that Replaces finds it, another one by names that mean nothing and stay
+the same; products, descriptions of sessions and whatever else names a host are left out; of a sipfrag the status is
+left. XML with a document type, beyond 64 KiB, 32 levels or 4096 elements, or in another encoding than UTF-8 does not
+cross. Out of zones that are not hidden these bodies cross octet for octet.
+
 Bodies (`sbc/b2bua/bodies.py`): the session description is found and rewritten, also as a part of a multipart body,
 which gets a boundary of our own; other bodies and parts cross octet for octet, with their Content-* fields (Content-ID
 with our host). What does not cross: out of a hidden zone a part that holds an IP address or a known name of it, or that
@@ -67,8 +77,12 @@ which go on without it. Of responses, ACK and BYE it is left out.
 """
 
 
+def _name(rule: Rule) -> str:
+    return f"{rule.name} (outside calls)" if rule.outside else rule.name
+
+
 def page() -> str:
-    rows = "".join(f"| {rule.name} | {WORDS[rule.treatment]} | {rule.why} |\n" for rule in CROSSING)
+    rows = "".join(f"| {_name(rule)} | {WORDS[rule.treatment]} | {rule.why} |\n" for rule in CROSSING)
     return HEAD + rows + TAIL
 
 

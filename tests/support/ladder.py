@@ -73,7 +73,12 @@ _CONTINUED = re.compile(r"\n\s*\| ")
 _TIME = re.compile(r"([\d.]+) s")
 _METHODS = frozenset(
     ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "MESSAGE", "PRACK", "REGISTER", "NONSENSE")
-) | {"REFER", "NOTIFY"}
+) | {"REFER", "NOTIFY", "SUBSCRIBE", "PUBLISH"}
+
+
+_ALONE = frozenset(("INVITE", "ACK", "REGISTER", "OPTIONS", "MESSAGE", "NONSENSE", "SUBSCRIBE", "PUBLISH"))
+_OPENING = frozenset(("INVITE", "SUBSCRIBE"))
+"""Of no early dialog; and those that make a dialog."""
 
 
 @dataclass
@@ -164,7 +169,7 @@ class Party:
             return self._register(uri or self.uri, branch)
         if method in ("ACK", "CANCEL") and (method == "CANCEL" or self.answered >= 300):
             return self._hop_by_hop(method)
-        in_dialog = method not in ("INVITE", "ACK", "REGISTER", "OPTIONS", "MESSAGE", "NONSENSE")
+        in_dialog = method not in _ALONE
         if self.early is not None and in_dialog and (self.identity is None or "tag=" not in self.identity[2]):
             return self._in_early_dialog(method, branch, self.early)
         if self.identity is None:
@@ -176,7 +181,7 @@ class Party:
         if method == "ACK":
             number = int(_value(self.sent["INVITE"], "CSeq").split()[0])
         else:
-            if "tag=" in remote or method == "INVITE":
+            if "tag=" in remote or method in _OPENING:
                 self.cseq += 1
             number = self.cseq
         return self._lines(method, uri, branch, (call_id, local, remote), number)
@@ -224,7 +229,7 @@ class Party:
         if request.to.tag is None:
             to += f";tag={tag}"
         dialog = request.call_id, to, request.headers.get("From") or ""
-        if method == "INVITE" and request.to.tag is None and 200 <= status < 300 and self.identity is None:
+        if method in _OPENING and request.to.tag is None and 200 <= status < 300 and self.identity is None:
             self.identity = dialog
         if method == "INVITE" and 100 < status < 200:
             self.early = dialog
@@ -261,6 +266,8 @@ class Party:
                 self.early = message.call_id, message.headers.get("From") or "", message.headers.get("To") or ""
                 if "RSeq" in message.headers:
                     self.rack = f"{message.headers.get('RSeq')} {message.cseq}"
+            if message.cseq.method == "SUBSCRIBE" and message.status < 300 and self.identity is not None:
+                self.identity = self.identity[0], self.identity[1], message.headers.get("To") or ""
             if message.cseq.method == "INVITE" and message.status >= 200:
                 self.answered = message.status
                 if self.identity is not None and message.status < 300:
