@@ -30,6 +30,7 @@ from sbc.b2bua.commands import (
     RemoveFlow,
     Respond,
     SendAck,
+    SendDtmf,
     SendRequest,
     StreamRecord,
 )
@@ -52,6 +53,7 @@ from sbc.b2bua.hooks import (
 from sbc.b2bua.hosts import USER_KINDS, user_without_hosts
 from sbc.b2bua.network import (
     Access,
+    DigitsBy,
     Interworking,
     Listener,
     Mode,
@@ -89,6 +91,7 @@ __all__ = [
     "CancelRequest",
     "Command",
     "Decided",
+    "DigitsBy",
     "Drop",
     "FlowLost",
     "ForgetBinding",
@@ -115,6 +118,7 @@ __all__ = [
     "RouteVerdict",
     "Rule",
     "SendAck",
+    "SendDtmf",
     "SendRequest",
     "Settings",
     "StreamRecord",

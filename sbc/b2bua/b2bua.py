@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from sbc.b2bua import (
     answers,
+    dtmf,
     exchange,
     in_dialog,
     joining,
@@ -52,6 +53,7 @@ from sbc.b2bua.hooks import Hooks, Resolve
 from sbc.b2bua.network import Network, Settings
 from sbc.b2bua.registrations import Registrations
 from sbc.media import (
+    DtmfReceived,
     FlowEvent,
     Latched,
     Media,
@@ -126,6 +128,7 @@ class B2bua:
             Latched: self._latched,
             SourceMismatch: self._mismatch,
             Silent: self._silent,
+            DtmfReceived: self._digit,
             StatsReport: self._stats,
             FlowLost: lambda event: registering.flow_lost(self._context, event.hop),
         }
@@ -384,6 +387,9 @@ class B2bua:
     def _notify_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
         transferred.notified(self._context, call, event.transaction, event.response)
 
+    def _digit_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
+        dtmf.answered(self._context, call, event.transaction, event.response)
+
     def _bye_response(self, call: Call, event: ResponseReceived, sent: Sent) -> None:
         if event.response.status >= 200:
             call.clients.pop(event.transaction, None)
@@ -396,6 +402,7 @@ class B2bua:
         Purpose.RELAY: _relay_response,
         Purpose.BYE: _bye_response,
         Purpose.NOTIFY: _notify_response,
+        Purpose.DIGIT: _digit_response,
     }
 
     def _transaction_lost(self, event: TransactionTimedOut | TransactionFailed) -> None:
@@ -421,6 +428,8 @@ class B2bua:
             reliable.prack_lost(context, call, event.transaction)
         elif sent.purpose is Purpose.RELAY:
             in_dialog.lost(context, call, event.transaction, isinstance(event, TransactionTimedOut))
+        elif sent.purpose is Purpose.DIGIT:
+            dtmf.lost(context, call, event.transaction, isinstance(event, TransactionTimedOut))
         teardown.settle(context, call)
 
     # -- answers from outside and media events -------------------------------------------------------------------------
@@ -505,6 +514,12 @@ class B2bua:
             teardown.settle(self._context, call)
         else:
             self._context.decided(call, "observe", "media", "silent", f"flow {event.flow_id[-1]}; others still flow")
+
+    def _digit(self, event: DtmfReceived) -> None:
+        call = self._call_of_flow(event.flow_id)
+        if call is not None:
+            dtmf.heard(self._context, call, event)
+            teardown.settle(self._context, call)
 
     def _stats(self, event: StatsReport) -> None:
         call = self._call_of_flow(event.flow_id)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum, auto
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sbc.b2bua.commands import CallRecord
 from sbc.b2bua.hooks import Target
 from sbc.b2bua.network import Interworking, Listener, Peer, Zone
 from sbc.media import MediaSession
 from sbc.sip import Dialog, Hop, Request, Response, TransactionId
+
+if TYPE_CHECKING:
+    from sbc.b2bua.dtmf import Digits
 
 
 class CallState(IntEnum):
@@ -231,6 +234,7 @@ class Purpose(IntEnum):
     BYE = auto()
     NOTIFY = auto()
     """Of a transfer that we do ourselves."""
+    DIGIT = auto()
 
 
 class Unacked(NamedTuple):
@@ -274,6 +278,7 @@ class Leg:
     rseqs: dict[str, int] = field(default_factory=dict)
     """On a B leg: the last RSeq of each early dialog, by the other side's tag."""
     timer: SessionTimer | None = None
+    digits: Digits | None = None
     forks: dict[str, Dialog] = field(default_factory=dict)
     """On a B leg that is not answered: its early dialogs, by the other side's tag."""
     hung_up: str | None = None

@@ -45,8 +45,8 @@ def _narrowed(allowed: str) -> str:
     return ", ".join(name for name in ALLOWED if name in names or name in _OURS)
 
 
-_OURS = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "PRACK", "REFER"})
-"""Methods that we serve on a leg whatever its other side allows."""
+_OURS = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "PRACK", "REFER"})
+"""Methods that we serve on a leg whatever its other side allows; INFO for digits (see `sbc.b2bua.dtmf`)."""
 
 SUPPORTED = frozenset({"100rel", "timer", "replaces"})
 """Extensions that a leg of ours speaks, whatever the other leg does."""

@@ -57,6 +57,16 @@ class RemoveFlow(NamedTuple):
     flow_id: FlowId
 
 
+class SendDtmf(NamedTuple):
+    """Have the plane send a telephone-event (`DataPlane.send_dtmf`)."""
+
+    flow_id: FlowId
+    side: str
+    digit: str
+    duration: int
+    """Milliseconds."""
+
+
 class BindPorts(NamedTuple):
     host: str
     pairs: int
@@ -264,6 +274,7 @@ Command = (
     | Abandon
     | ApplyFlow
     | RemoveFlow
+    | SendDtmf
     | BindPorts
     | Ask
     | Ping

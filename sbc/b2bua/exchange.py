@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sbc.b2bua import bodies, connected, crossing, first_offer, replies, session_timer, whereabouts
+from sbc.b2bua import bodies, connected, crossing, dtmf, first_offer, replies, session_timer, whereabouts
 from sbc.b2bua.answers import acknowledge, answer_invite, repeat_ack, session_description
 from sbc.b2bua.call import Call, CallState, Ending, Exchange, ExchangeInput, ExchangeState, Input, Leg, Purpose, Sent
 from sbc.b2bua.capabilities import ALLOW, allow, required
@@ -53,6 +53,7 @@ def offer_received(context: Context, call: Call, leg: Leg, request: Request, tra
     body = b""
     if offer:
         assert call.media is not None
+        dtmf.prepare(call.media, leg, other)
         try:
             body = call.media.offer(leg.side, offer, context.now).sdp
         except MediaError as fault:
@@ -306,6 +307,8 @@ def _succeed(context: Context, call: Call, exchange: Exchange, response: Respons
     if dialog is not None:
         dialog.refresh_target(response)
         whereabouts.follow_target(context, target, response)
+    if call.media is not None:
+        dtmf.prepare(call.media, target, call.b if target is call.a else call.a)
     if target.confirmed:
         session_timer.answered(context, call, target, response)
     body = b""

@@ -6,8 +6,7 @@ one answer; on the B side each early dialog gives an answer of its own, and the 
 
 from __future__ import annotations
 
-from sbc.b2bua import privacy, reliable
-from sbc.b2bua.bodies import session_description
+from sbc.b2bua import bodies, dtmf, privacy, reliable
 from sbc.b2bua.call import Call, Heard, Leg
 from sbc.b2bua.commands import ApplyFlow, RemoveFlow
 from sbc.b2bua.context import Context
@@ -34,7 +33,8 @@ def made_for(context: Context, call: Call, leg: Leg, alone: bool) -> bytes:
         first.settled = False
         if not first.given:
             first.told = b""
-    body = session_description(received)
+    dtmf.prepare(call.media, call.a, leg)
+    body = bodies.session_description(received)
     if not body:
         return b""
     first.by_caller = True
@@ -65,7 +65,7 @@ def heard(context: Context, call: Call, leg: Leg, response: Response, firm: bool
     Raises MediaError.
     """
     speaker = (leg.local_tag, response.to.tag or "")
-    said = session_description(response)
+    said = bodies.session_description(response)
     if call.first.by_caller:
         return _answer(context, call, leg, speaker, said, response.status >= 200, firm)
     return _offer(context, call, leg, speaker, said, response.status >= 200, firm)
@@ -132,6 +132,8 @@ def _offer(
 
 def _face(context: Context, call: Call, leg: Leg) -> None:
     """Media come from the element of `leg` now."""
+    if call.media is not None:
+        dtmf.prepare(call.media, leg, call.a)
     if len(call.b_legs) > 1 and call.media is not None:
         for flow in call.media.now_facing(side_facts(leg)):
             context.out.append(ApplyFlow(flow))

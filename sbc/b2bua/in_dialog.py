@@ -10,6 +10,7 @@ from sbc.b2bua import (
     bodies,
     capabilities,
     crossing,
+    dtmf,
     exchange,
     reliable,
     replies,
@@ -106,6 +107,8 @@ def _relay(context: Context, call: Call, leg: Leg, request: Request, transaction
         answer(context, call.id, request, transaction, 500, "Not Yet Answered", exchange.RETRY_LATER)
         return
     if request.method == "REFER" and transferred.takes(context, call, leg, other, request, transaction):
+        return
+    if request.method == "INFO" and dtmf.taken(context, call, leg, other, request, transaction):
         return
     target_border = border(leg, other)
     built = other.dialog.request(request.method, None)

@@ -7,7 +7,7 @@ they are, with their dialogs, ports and timers; offers of our own make each know
 
 from __future__ import annotations
 
-from sbc.b2bua import exchange, session_timer, teardown
+from sbc.b2bua import dtmf, exchange, session_timer, teardown
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Purpose, Sent
 from sbc.b2bua.commands import CallChanged, RemoveFlow
 from sbc.b2bua.context import Context
@@ -35,6 +35,11 @@ def join(context: Context, call: Call, side: str, rest: Call, rest_side: str) ->
     assert call.media is not None
     assert rest.media is not None
     streams = teardown.stream_records(rest.media)
+    comes, stays = rest.leg(rest_side), call.b if side == "a" else call.a
+    assert comes is not None
+    assert stays is not None
+    dtmf.prepare(call.media, stays, comes)
+    dtmf.prepare(rest.media, comes, stays)
     result = call.media.bridge(side, rest.media, rest_side, context.now)
     for each in (call, rest):
         teardown.end_relays(context, each)
@@ -98,6 +103,7 @@ def _take_transactions(call: Call, side: str) -> dict[str, Sent]:
 
 def _put(context: Context, call: Call, side: str, leg: Leg, clocks: dict[str, float]) -> None:
     leg.side = side
+    dtmf.moved(leg)
     if side == "a":
         call.a = leg
     else:

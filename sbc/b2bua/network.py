@@ -43,6 +43,17 @@ class Refer(Enum):
     """The transfer is done here."""
 
 
+class DigitsBy(Enum):
+    """How digits (DTMF) go to an element, and come from it."""
+
+    AUTO = "auto"
+    """As telephone-events (RFC 4733) where its SDP has them, else by INFO where it allows or uses that."""
+    INFO = "info"
+    """By SIP INFO; it is neither offered telephone-events, nor are its own taken."""
+    RTP = "rtp"
+    """As telephone-events; it gets no INFO with digits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interworking:
     """What is forced on the legs of a peer, or of a zone's elements that are no peer, whatever they advertise."""
@@ -54,6 +65,7 @@ class Interworking:
     """RFC 4028. auto: with elements that understand it; always: with others, too, and we refresh; never: not spoken."""
     refer: Refer = Refer.AUTO
     """RFC 3515, and likewise an INVITE with Replaces (RFC 3891)."""
+    dtmf: DigitsBy = DigitsBy.AUTO
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies, capabilities, crossing, first_offer, joining, redirect, reliable, session_timer, teardown
+from sbc.b2bua import (
+    bodies,
+    capabilities,
+    crossing,
+    first_offer,
+    joining,
+    redirect,
+    reliable,
+    session_timer,
+    targets,
+    teardown,
+)
 from sbc.b2bua.answers import acknowledge, answer_invite, session_description
 from sbc.b2bua.call import Call, Ending, Leg
 from sbc.b2bua.commands import CallChanged, Respond
 from sbc.b2bua.context import Context, border, own_agent
 from sbc.b2bua.referred import our_place
-from sbc.b2bua.targets import let_all_go
 from sbc.media import MediaError
 from sbc.sip import Headers, Request, Response, make_response
 
@@ -175,7 +185,7 @@ CHALLENGES = {401: "WWW-Authenticate", 407: "Proxy-Authenticate"}
 def refuse_call(context: Context, call: Call, event: object) -> None:
     """A final failure response of our own for the A leg."""
     assert isinstance(event, Ending)
-    let_all_go(context, call, (event.reason,) if event.reason else ())
+    targets.let_all_go(context, call, (event.reason,) if event.reason else ())
     response = make_response(
         call.a.invite, event.status or 503, event.phrase or None, to_tag=call.a.local_tag, headers=event.headers
     )
@@ -197,7 +207,7 @@ def _final(context: Context, call: Call, response: Response, ending: Ending) -> 
 def cancel_targets(context: Context, call: Call, event: object) -> None:
     """The caller gave up (CANCEL, or BYE in an early dialog)."""
     assert isinstance(event, Request)
-    let_all_go(context, call, tuple(crossed_reasons(context, call, event)))
+    targets.let_all_go(context, call, tuple(crossed_reasons(context, call, event)))
     refuse_call(context, call, Ending("caller", event.method, 487))
 
 
@@ -214,7 +224,7 @@ def crossed_reasons(context: Context, call: Call, request: Request) -> list[str]
 
 def give_up(context: Context, call: Call, event: object) -> None:
     """Timer C (16.8)."""
-    let_all_go(context, call, ('SIP;cause=408;text="No answer"',))
+    targets.let_all_go(context, call, ('SIP;cause=408;text="No answer"',))
     refuse_call(context, call, Ending("sbc", "no answer", 408))
 
 

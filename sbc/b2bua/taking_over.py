@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sbc.b2bua import exchange, first_offer, joining, replies, teardown
-from sbc.b2bua.answers import answer_invite
-from sbc.b2bua.bodies import session_description
+from sbc.b2bua.answers import answer_invite, session_description
 from sbc.b2bua.call import Action, Call, CallState, Ending, Exchange, Input, Leg, Replaced, Role
 from sbc.b2bua.commands import CallChanged
 from sbc.b2bua.context import Context

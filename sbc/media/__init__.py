@@ -1,6 +1,6 @@
 """Control of media without I/O: session descriptions in, rewritten descriptions and flows out."""
 
-from sbc.media.dtmf import dtmf_flow, treat_dtmf
+from sbc.media.dtmf import dtmf_flow, signal_dtmf, takes_events, treat_dtmf
 from sbc.media.facts import (
     ANY_MEDIA,
     Dtmf,
@@ -64,5 +64,7 @@ __all__ = [
     "StreamFacts",
     "StreamStats",
     "dtmf_flow",
+    "signal_dtmf",
+    "takes_events",
     "treat_dtmf",
 ]

@@ -11,11 +11,13 @@ from sbc.media.formats import (
     Changes,
     Formats,
     free_number,
+    has_events,
     made_format,
     media_rate,
     numbers_for_answer,
     numbers_for_offer,
     ordered,
+    passes,
     permitted,
     read_formats,
     recast,
@@ -50,7 +52,6 @@ def adapt(
     """
     one, other = writer.facts.profile, reader.facts.profile
     ruled = one is not ANY_MEDIA or other is not ANY_MEDIA
-    ends = writer.dtmf is _END or reader.dtmf is _END
     crossing: list[Crossing] = []
     for index, media in enumerate(description.media):
         if readings[index].kind != "rtp":
@@ -78,8 +79,9 @@ def adapt(
                 changes = numbers_for_answer(told, mine.told, theirs.formats)
         if changes:
             told = renumbered(told, changes)
-        if ends and media.media == "audio":
-            told = _events_answered(told, theirs, reader) if answering else _with_events(told, theirs, reader)
+        if media.media == "audio":
+            adds = reader.dtmf is _END or (writer.signals and not has_events(said))
+            told = _events_answered(told, theirs, adds) if answering else _events_offered(told, theirs, reader, adds)
         if told is not written and told != written:
             media.format_list, media.body = recast(media.body, written, told, changes, "")
             told = read_formats(media.format_list, media.body)
@@ -87,9 +89,9 @@ def adapt(
     return crossing
 
 
-def _with_events(told: Formats, theirs: StreamSide | None, reader: Leg) -> Formats:
-    """An offer to a side whose telephone-events end here has them, whatever the other side offers."""
-    if reader.dtmf is not _END or any(f.encoding == EVENT for f in told):
+def _events_offered(told: Formats, theirs: StreamSide | None, reader: Leg, adds: bool) -> Formats:
+    """With `adds` the offer to a side whose telephone-events end here has them, whatever the other side offers."""
+    if not adds or has_events(told) or not passes(reader.facts.profile, "audio", f"{EVENT}/{media_rate(told)}"):
         return told
     known = () if theirs is None else (*theirs.told, *theirs.formats)
     same = next((f for f in known if f.encoding == EVENT), None)
@@ -101,13 +103,15 @@ def _with_events(told: Formats, theirs: StreamSide | None, reader: Leg) -> Forma
     return (*told, same._replace(parameters=same.parameters or "0-15"))
 
 
-def _events_answered(told: Formats, theirs: StreamSide | None, reader: Leg) -> Formats:
-    """An answer has telephone-events for an offerer whose events end here and who offered them, and only if they were
-    offered."""
-    offered = () if theirs is None else tuple(f for f in theirs.formats if f.encoding == EVENT)
+def _events_answered(told: Formats, theirs: StreamSide | None, adds: bool) -> Formats:
+    """An answer has telephone-events only if they were offered; with `adds`, for an offerer whose events end here, it
+    has them then."""
+    if theirs is None:
+        return told
+    if has_events(told):
+        return told if has_events(theirs.formats) else without_events(told)
+    offered = tuple(f for f in theirs.formats if f.encoding == EVENT) if adds else ()
     if not offered:
-        return without_events(told)
-    if reader.dtmf is not _END or any(f.encoding == EVENT for f in told):
         return told
     rate = media_rate(told)
     return (*told, next((f for f in offered if f.rate == rate), offered[0]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sbc.media import flows, formats
 from sbc.media.facts import Dtmf, Exchange
-from sbc.media.flows import follow
 from sbc.media.session import MediaSession
 
 
@@ -15,7 +15,33 @@ def treat_dtmf(session: MediaSession, side: str, treatment: Dtmf) -> Exchange:
     """
     leg = session.a if side == "a" else session.b
     leg.dtmf = treatment
-    return Exchange(b"", *follow(session))
+    return Exchange(b"", *flows.follow(session))
+
+
+def signal_dtmf(session: MediaSession, side: str, possible: bool) -> None:
+    """Whether digits can reach `side` otherwise than as telephone-events; holds from the next offer or answer on.
+
+    Where it can and has no telephone-events itself, the other side is told that it has, and its events end here
+    (`Dtmf.END`). Where both have them, or neither has, nothing is done to their packets.
+    """
+    leg = session.a if side == "a" else session.b
+    leg.signals = possible
+
+
+def takes_events(session: MediaSession, side: str) -> bool:
+    """Whether `side` speaks telephone-events in a stream that flows, so that digits could be sent to it so."""
+    for stream in session.streams:
+        mine = stream.a if side == "a" else stream.b
+        if (
+            stream.media == "audio"
+            and stream.a
+            and stream.b
+            and not stream.apart
+            and mine
+            and formats.has_events(mine.formats)
+        ):
+            return True
+    return False
 
 
 def dtmf_flow(session: MediaSession, side: str) -> str | None:

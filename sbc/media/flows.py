@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sbc.media.facts import Dtmf
 from sbc.media.flow import Flow, FlowEvents, FlowId, FlowSide
-from sbc.media.formats import Formats, events, media_rate, payload_map
+from sbc.media.formats import Formats, events, has_events, media_rate, payload_map
 from sbc.media.stream import Leg, Stream, StreamSide
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _WATCHED = frozenset({"audio", "video", "image"})
 
 _UNTREATED: tuple[object, ...] = (None, None, frozenset(), (), (), FlowEvents(), FlowEvents())
 """The last fields of a flow that is only forwarded: sources, treatments, maps, events."""
-_PASS = Dtmf.PASS
+_PASS, _END = Dtmf.PASS, Dtmf.END
 _MAPPED = frozenset({"payload-map"})
 _DTMF = frozenset({"dtmf"})
 
@@ -54,13 +54,23 @@ def _flow(session: MediaSession, index: int, stream: Stream, a: StreamSide, b: S
     leg_a, leg_b = session.a, session.b
     sides = _flow_side(leg_a, a), _flow_side(leg_b, b)
     flow = _tuple(Flow, (flow_id, stream.kind, stream.clock_rate, *sides, silence, *_UNTREATED))
+    dtmf_a, dtmf_b = leg_a.dtmf, leg_b.dtmf
     if a.told != b.formats or b.told != a.formats:
         map_a, map_b = payload_map(a.told, a.formats, b.formats), payload_map(b.told, b.formats, a.formats)
         if map_a or map_b:
             flow = flow._replace(treatments=_MAPPED, map_a=map_a, map_b=map_b)
-    if stream.media == "audio" and (leg_a.dtmf is not _PASS or leg_b.dtmf is not _PASS):
-        flow = flow._replace(treatments=flow.treatments | _DTMF, events_a=_events(leg_a, a), events_b=_events(leg_b, b))
+        dtmf_a = _END if leg_b.signals and _have_events_alone(a, b) else dtmf_a
+        dtmf_b = _END if leg_a.signals and _have_events_alone(b, a) else dtmf_b
+    if stream.media == "audio" and (dtmf_a is not _PASS or dtmf_b is not _PASS):
+        flow = flow._replace(
+            treatments=flow.treatments | _DTMF, events_a=_events(dtmf_a, a), events_b=_events(dtmf_b, b)
+        )
     return flow
+
+
+def _have_events_alone(side: StreamSide, other: StreamSide) -> bool:
+    """`side` has agreed on telephone-events with us, and the other one has none."""
+    return has_events(side.formats) and has_events(side.told) and not has_events(other.formats)
 
 
 def _flow_side(leg: Leg, side: StreamSide) -> FlowSide:
@@ -69,12 +79,12 @@ def _flow_side(leg: Leg, side: StreamSide) -> FlowSide:
     return _tuple(FlowSide, (local, remote, remote_rtcp, mux, facts.signalling, facts.latching, generation, leg.cname))
 
 
-def _events(leg: Leg, side: StreamSide) -> FlowEvents:
+def _events(dtmf: Dtmf, side: StreamSide) -> FlowEvents:
     """A side sends events by the numbers that it was told, or by its own; it gets them by its own."""
     meant = {f.number for f in side.told}
     own = tuple(f for f in side.formats if f.number not in meant)  # what it was told comes first
     heard = events((*side.told, *own))
-    return FlowEvents(heard, _best(side.formats), leg.dtmf is not Dtmf.PASS, leg.dtmf is Dtmf.END)
+    return FlowEvents(heard, _best(side.formats), dtmf is not _PASS, dtmf is _END)
 
 
 def _best(formats: Formats) -> tuple[int, int] | None:

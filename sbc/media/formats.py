@@ -90,7 +90,7 @@ def _read_formats(format_list: str, body: str) -> Formats:
 def permitted(media: str, formats: Formats, one: MediaProfile, other: MediaProfile) -> Formats:
     """Those that both sides' profiles let pass, without those that mean nothing alone any more; empty if no media is
     left."""
-    kept = [f for f in formats if _passes(one, media, f.name) and _passes(other, media, f.name)]
+    kept = [f for f in formats if passes(one, media, f.name) and passes(other, media, f.name)]
     while True:  # what refers to a format that is gone goes with it (RFC 4588 section 8.6, RFC 2198 section 5)
         numbers = {f.number for f in kept}
         alone = [f for f in kept if _refers_to(f) <= numbers]
@@ -107,10 +107,11 @@ def permitted(media: str, formats: Formats, one: MediaProfile, other: MediaProfi
 def speakable(media: str, formats: Formats, passing: Formats, own: MediaProfile) -> Formats:
     """Of `formats` that a side said those that are `passing`, and telephone-events that its own profile lets pass: we
     may take them ourselves where the other side must not have them."""
-    return tuple(f for f in formats if f in passing or (f.encoding == EVENT and _passes(own, media, f.name)))
+    return tuple(f for f in formats if f in passing or (f.encoding == EVENT and passes(own, media, f.name)))
 
 
-def _passes(profile: MediaProfile, media: str, name: str) -> bool:
+def passes(profile: MediaProfile, media: str, name: str) -> bool:
+    """Whether a side of this profile may speak the format `name`."""
     if profile.allow and not any(matches(pattern, media, name) for pattern in profile.allow):
         return False
     return not any(matches(pattern, media, name) for pattern in profile.deny)
@@ -147,6 +148,10 @@ def ordered(media: str, formats: Formats, order: tuple[str, ...]) -> Formats:
 def events(formats: Formats) -> tuple[tuple[int, int], ...]:
     """(payload number, clock rate) of each telephone-event."""
     return tuple((int(f.number), f.rate) for f in formats if f.encoding == EVENT and _is_number(f.number))
+
+
+def has_events(formats: Formats) -> bool:
+    return any(f.name.startswith(EVENT) for f in formats)
 
 
 def without_events(formats: Formats) -> Formats:

@@ -264,7 +264,7 @@ class MediaSession:
         """
         from_leg, to_leg = self._legs(side)
         pairs = self._pairs(side, self.streams)
-        ends = to_leg.dtmf is Dtmf.END
+        ends = to_leg.dtmf is Dtmf.END or from_leg.signals
         if not from_leg.agreed.said or (to_leg.agreed.told and all(fits(other, mine, ends) for mine, other in pairs)):
             return b""
         if from_leg.state in OPEN:

@@ -102,6 +102,8 @@ class Leg:
     asked_again: bool = False
     """It was offered what it has already (`MediaSession.standing`); an answer may come."""
     dtmf: Dtmf = Dtmf.PASS
+    signals: bool = False
+    """Digits can reach it otherwise than as telephone-events (SIP INFO)."""
 
     def address(self, family: int) -> MediaAddress | None:
         """Our address of that family on this side."""

@@ -42,6 +42,7 @@ from sbc.b2bua import (
     Resolve,
     Respond,
     SendAck,
+    SendDtmf,
     SendRequest,
     Zone,
 )
@@ -212,6 +213,7 @@ class Driver:
             Abandon: lambda command, now: stack.abandon(command.transaction),
             ApplyFlow: lambda command, now: plane.apply(command.flow),
             RemoveFlow: lambda command, now: plane.remove(command.flow_id),
+            SendDtmf: lambda command, now: plane.send_dtmf(*command),
             BindPorts: self._bind,
             Ask: self._ask,
             Ping: lambda command, now: transports.ping(command.hop),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 
-from sbc.b2bua import Access, Interworking, Listener, Mode, Network, Peer, Redirection, Refer, Zone
+from sbc.b2bua import Access, DigitsBy, Interworking, Listener, Mode, Network, Peer, Redirection, Refer, Zone
 from sbc.media import ANY_MEDIA, Latching, MediaAddress, MediaProfile
 from sbc.service import models
 from sbc.service.faults import meant, unknown_name
@@ -230,11 +230,13 @@ def _interworking(written: models.Zone | models.Peer) -> Interworking:
         session_timer=Mode(written.session_timer),
         redirect=Redirection(written.redirect),
         refer=Refer(written.refer),
+        dtmf=DigitsBy(written.dtmf),
     )
 
 
 def _media_profile(written: models.Zone | models.Peer) -> MediaProfile:
-    profile = MediaProfile(written.codecs_allowed, written.codecs_denied, written.codecs_first, written.codecs_offered)
+    denied = (*written.codecs_denied, "telephone-event") if written.dtmf == "info" else written.codecs_denied
+    profile = MediaProfile(written.codecs_allowed, denied, written.codecs_first, written.codecs_offered)
     return ANY_MEDIA if profile == ANY_MEDIA else profile  # which costs nothing to recognise
 
 

@@ -136,6 +136,7 @@ class Zone(Table):
     session_timer: Spoken = "auto"
     redirect: Literal["follow", "pass"] = "follow"
     refer: Literal["auto", "pass", "end"] = "auto"
+    dtmf: Literal["auto", "info", "rtp"] = "auto"
     codecs_allowed: CodecNames = ()
     codecs_denied: CodecNames = ()
     codecs_first: CodecNames = ()
@@ -153,6 +154,7 @@ class Peer(Table):
     session_timer: Spoken = "auto"
     redirect: Literal["follow", "pass"] = "follow"
     refer: Literal["auto", "pass", "end"] = "auto"
+    dtmf: Literal["auto", "info", "rtp"] = "auto"
     codecs_allowed: CodecNames = ()
     codecs_denied: CodecNames = ()
     codecs_first: CodecNames = ()

@@ -31,6 +31,7 @@ from sbc.b2bua import (
     Resolve,
     Respond,
     SendAck,
+    SendDtmf,
     SendRequest,
     Zone,
 )
@@ -304,6 +305,7 @@ def test_every_command_goes_where_it_belongs(world: World) -> None:
         decided,
         BindPorts("127.0.0.1", 4),
         ApplyFlow(flow),
+        SendDtmf("call-1/0", "a", "5", 250),
         SendAck("call-1", request(), HOP),
         CancelRequest("call-1", "b", ("SIP;cause=200",)),
         Respond("", "server-1", OK),
@@ -318,6 +320,7 @@ def test_every_command_goes_where_it_belongs(world: World) -> None:
         ("decided", decided, WALL + 2),
         ("bind", "127.0.0.1", 4),
         ("apply", flow),
+        ("send_dtmf", "call-1/0", "a", "5", 250),
         ("send_ack", "call-1"),
         ("cancel", "b", ("SIP;cause=200",)),
         ("respond", "server-1", 200, None),

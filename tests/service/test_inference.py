@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sbc.b2bua import Interworking, Listener, Mode, Redirection, Refer
+from sbc.b2bua import DigitsBy, Interworking, Listener, Mode, Redirection, Refer
 from sbc.media import MediaAddress, MediaProfile
 from sbc.service.config import Config, ConfigError, effective, parse
 from sbc.sip import Address
@@ -50,13 +50,20 @@ def test_peers_are_trusted_and_others_are_not_unless_it_is_said() -> None:
 
 
 def test_what_is_forced_on_the_legs_of_a_peer_or_of_a_zones_strangers() -> None:
-    keys = 'reliable = "always"\nsession_timer = "never"\nredirect = "pass"\nrefer = "end"\n'
+    keys = 'reliable = "always"\nsession_timer = "never"\nredirect = "pass"\nrefer = "end"\ndtmf = "rtp"\n'
     pbx = '[peers.pbx]\nzone = "private"\naddress = "10.0.0.5"\n'
     network = config(BOTH.replace("[zones.private]", keys + "[zones.private]") + pbx).network
-    forced = Interworking(Mode.ALWAYS, Redirection.PASS, Mode.NEVER, Refer.END)
+    forced = Interworking(Mode.ALWAYS, Redirection.PASS, Mode.NEVER, Refer.END, DigitsBy.RTP)
     assert [network.zones["public"].how, network.zones["private"].how] == [forced, Interworking()]
     assert network.peers["pbx"].how == Interworking()
     assert config(BOTH + pbx + keys).network.peers["pbx"].how == forced
+
+
+def test_a_peer_that_wants_digits_by_info_has_no_telephone_events() -> None:
+    pbx = '[peers.pbx]\nzone = "private"\naddress = "10.0.0.5"\ndtmf = "info"\n'
+    peer = config(BOTH + pbx).network.peers["pbx"]
+    assert peer.how.dtmf is DigitsBy.INFO
+    assert peer.media == MediaProfile(deny=("telephone-event",))
 
 
 def test_codecs_of_a_peer_and_of_a_zones_strangers() -> None:

@@ -90,3 +90,30 @@ def test_a_port_is_no_password() -> None:
 )
 def test_uris_of_the_cdr_hold_no_password(uri: str, shown: str) -> None:
     assert masked_uri(uri) == shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "left"),
+    [
+        (b"application/dtmf-relay", b"Signal=7\r\nDuration=160\r\n", b"Signal=***\r\nDuration=160\r\n"),
+        (b"application/dtmf-relay", b"signal = #\n duration = 160", b"signal =***\n duration = 160"),
+        (b"application/dtmf-relay", b"Duration=160 Signal=7", b"Duration=***"),
+        (b"application/DTMF", b"7", b"***"),
+        (b"application/dtmf", b"10\r\n", b"***\r\n"),
+        (b"audio/telephone-event", b"\x07\x80", b"***"),
+        (b"application/vnd.nortelnetworks.digits", b"p=Digit-Collection\r\nd=7", b"p=***\r\nd=***"),
+        (
+            b"multipart/mixed;boundary=b",
+            b"--b\r\nContent-Type: application/dtmf\r\n\r\n7\r\n--b--\r\n",
+            b"--b\r\nContent-Type: application/dtmf\r\n\r\n***\r\n--b--\r\n",
+        ),
+    ],
+)
+def test_digits_in_info_are_masked(kind: bytes, body: bytes, left: bytes) -> None:
+    head = HEAD.replace(b"INVITE", b"INFO", 1) + b"Content-Type: " + kind + b"\r\n\r\n"
+    assert masked(head + body) == head + left
+
+
+def test_other_information_stays_readable() -> None:
+    info = HEAD.replace(b"INVITE", b"INFO", 1) + b"Content-Type: application/media_control+xml\r\n\r\n<a b='1'/>"
+    assert masked(info) == info
