@@ -138,6 +138,9 @@ class World:
     def remove(self, flow_id: str) -> None:
         self.said.append(("remove", flow_id))
 
+    def send_dtmf(self, *words: Any) -> None:
+        self.said.append(("send_dtmf", *words))
+
     # recorder
     def message(self, call: str, at: float, sent: bool, hop: Hop, data: bytes) -> None:
         self.said.append(("record", call, at, sent, data))

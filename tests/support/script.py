@@ -8,9 +8,11 @@
     2 s
 
 `->` is sent, `<-` must come (`maybe`: may come). What comes is a status, with the method that it answers unless that is
-INVITE, or a method. `sdp` is a session description. Behind `|` stand header fields: of what is sent as they are; of
-what comes patterns that must be found in their value (`as name` keeps the first group, for `[$name]`), or `-Name` for
-one that must not be there. Messages name their sender all over, so that a leak shows.
+INVITE, or a method. `sdp` is a session description, `mute` one without telephone-events, `digit=5` the body of an INFO
+(`application/dtmf-relay`). Behind `|` stand header fields: of what is sent as they are; of what comes patterns that
+must be found in their value (`as name` keeps the first group, for `[$name]`), or `-Name` for one that must not be
+there. Messages name their sender all over, so that a leak shows. `press 5` on a line of its own sends a telephone-event
+(RFC 4733).
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ a=rtpmap:0 PCMU/8000
 a=rtpmap:101 telephone-event/8000
 a=sendrecv
 """
+_EVENTS = "/usr/share/sip-tester/dtmf_2833_%s.pcap"
+"""SIPp's own recordings of telephone-events, of payload number 101."""
 _ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY"
 
 
@@ -67,6 +71,9 @@ class _Script:
             if pause := re.fullmatch(r"([\d.]+) s", line):
                 self._steps.append(f'<pause milliseconds="{float(pause[1]) * 1000:.0f}"/>')
                 continue
+            if press := re.fullmatch(r"press (\w+)", line):
+                self._steps.append(f'<nop><action><exec play_pcap_audio="{_EVENTS % press[1]}"/></action></nop>')
+                continue
             match = _LINE.fullmatch(line)
             assert match is not None, f"no line of a script: {line}"
             direction, first, rest, changes = match.groups()
@@ -88,6 +95,10 @@ class _Script:
     def _receive(self, first: str, words: list[str], headers: list[str]) -> None:
         method = next((word for word in words if word in _METHODS), "INVITE")
         actions = [self._found(header) for header in headers]
+        for word in words:
+            if word.startswith("digit="):
+                pattern = f"Signal={re.escape(word[6:])}.*Duration=[0-9]+"
+                actions.append(self._kept("body", 'search_in="body"', pattern, check=True))
         if "sdp" in words:
             actions.append(self._kept("body", 'search_in="body"', "m=audio", check=True))
         what = f'response="{first}"' if first.isdigit() else f'request="{first}"'
@@ -191,9 +202,15 @@ class _Script:
             lines.append(f"Allow: {_ALLOW}")
         lines = [line for line in lines if line.partition(":")[0].lower() not in named] + headers
         body = ""
-        if "sdp" in words:
+        if "sdp" in words or "mute" in words:
             self._version += 1
             lines.append("Content-Type: application/sdp")
             body = _SDP.format(version=self._version)
+            if "mute" in words:
+                body = body.replace(" 0 101\n", " 0\n").replace("a=rtpmap:101 telephone-event/8000\n", "")
+        for word in words:
+            if word.startswith("digit="):
+                lines.append("Content-Type: application/dtmf-relay")
+                body = f"\nSignal={word[6:]}\nDuration=200\n"
         text = "\n".join([*lines, "Content-Length: [len]"])
         self._steps.append(f"<send{how}><![CDATA[\n{text}\n{body}\n]]></send>")
