@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from sbc.b2bua import (
     CallView,
+    DigitsBy,
     Hooks,
     Interworking,
     Mode,
@@ -23,7 +24,7 @@ from sbc.b2bua import (
     Settings,
     Targets,
 )
-from sbc.media import PlaneLost, Silent
+from sbc.media import DtmfReceived, PlaneLost, Silent
 from sbc.policy import RouteRule
 from sbc.sip import Address, Dialog, Limits, Request, RequestReceived, Response, ResponseReceived, SipError, parse
 from tests.fuzz.histories import main, played, tried
@@ -109,6 +110,8 @@ class History:
 
     def __init__(self, seed: int) -> None:
         self.rng = rng = random.Random(seed)
+        self.digits = random.Random(seed + 1_000_003)
+        """What has to do with digits (DTMF)."""
         weather = Weather(rng.choice((0, 0, 0.1, 0.3)), rng.choice((0, 0.1, 0.3)), rng.choice((0.001, 0.05, 0.6)))
         self.events = Events()
         self.network = Wires(self.events, random.Random(seed + 1), weather)
@@ -144,8 +147,9 @@ class History:
         waits = rng.choice(((0.02,), (0.02, 3.0), (0.02, 30.0, None)))
         failing = rng.choice((0, 0, 0, 0.1, 0.5))
         how = Interworking(
-            rng.choice(list(Mode)), rng.choice(list(Redirection)), rng.choice(list(Mode)), rng.choice(list(Refer))
-        )
+            rng.choice(list(Mode)), rng.choice(list(Redirection)), rng.choice(list(Mode)), rng.choice(list(Refer)),
+            self.digits.choice(list(DigitsBy)),
+        )  # fmt: skip
         peers = tuple(Peer(f"pbx{n}", "private", host, how=how) for n, host in enumerate(hosts))
         both = rng.random() < 0.3 and not self.outward
         edge = Edge(
@@ -179,8 +183,11 @@ class History:
         return phone
 
     def _company(self, phone: Phone, body: bytes) -> tuple[str, bytes]:
-        """Other parts beside a session description, now and then."""
+        """Telephone-events in a session description, and other parts beside it, now and then."""
         rng = self.rng
+        if self.digits.random() < 0.5:
+            events = b"RTP/AVP 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\n"
+            body = body.replace(b"RTP/AVP 0 8\r\n", events, 1)
         if rng.random() < 0.9:
             return SDP, body
         parts = [f"Content-Type: {SDP}\r\nContent-ID: <sdp@{phone.address.host}>\r\n\r\n".encode() + body]
@@ -260,8 +267,19 @@ class History:
             if method in ("INVITE", "UPDATE"):
                 body = b"" if rng.random() < 0.2 else sdp(phone.address, 4000 + 2 * version, version, direction)
             self.later(20, lambda method=method, body=body: self._request(phone, method, body))
+        for _ in range(self.digits.choice((0, 0, 1, 5))):
+            self.events.after(self.digits.random() * 20, lambda: self._press(phone))
         if rng.random() < 0.7:
             self.later(rng.choice((0.01, 5, 60)), lambda: self._request(phone, "BYE", b""))
+
+    def _press(self, phone: Phone) -> None:
+        """A digit, by INFO or as a telephone-event that the plane tells of."""
+        flows = list(self.edge.flows)
+        if self.digits.random() < 0.5 and phone.dialog is not None:
+            kind = self.digits.choice(("application/dtmf-relay", "application/dtmf"))
+            phone.in_dialog("INFO", self.digits.choice((b"Signal=5\r\nDuration=160\r\n", b"5")), kind, ())
+        elif flows:
+            self.edge.tell(DtmfReceived(self.digits.choice(flows), self.digits.choice("ab"), "5", 100))
 
     def _request(self, phone: Phone, method: str, body: bytes) -> None:
         if phone.dialog is not None:
