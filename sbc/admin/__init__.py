@@ -7,12 +7,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sbc.admin.commands import add_calls_command, add_demo_command, add_explain_command
+from sbc.admin.commands import (
+    add_calls_command,
+    add_demo_command,
+    add_explain_command,
+    add_registrations_command,
+)
 
 if TYPE_CHECKING:
     from sbc.admin.answering import AnsweringPeer
 
-__all__ = ["AnsweringPeer", "add_calls_command", "add_demo_command", "add_explain_command"]
+__all__ = [
+    "AnsweringPeer",
+    "add_calls_command",
+    "add_demo_command",
+    "add_explain_command",
+    "add_registrations_command",
+]
 
 
 def __getattr__(name: str) -> Any:

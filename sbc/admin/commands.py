@@ -1,7 +1,7 @@
 """The subcommands that read the record of calls, and `sbc demo`, as argparse knows them. Light to import.
 
 What lies outside this room is handed in through the parser's defaults: `database` (path of the record of calls) and
-`open_record` (path -> what reads it).
+`open_record` (path -> what reads it; `open_registrations` reads what lies beside it).
 """
 
 from __future__ import annotations
@@ -32,6 +32,14 @@ class Record(Protocol):
     def close(self) -> None: ...
 
 
+class Registered(Protocol):
+    """What reads registrations; raises as `Record` does."""
+
+    def registrations(self, user: str = "") -> list[Facts]: ...
+
+    def close(self) -> None: ...
+
+
 def add_calls_command(subparsers: Any) -> None:
     parser = subparsers.add_parser("calls", help="list the latest calls", description="The latest calls, newest first.")
     parser.add_argument("--limit", "-n", type=int, default=20, help="how many (0: all)")
@@ -57,6 +65,17 @@ def add_explain_command(subparsers: Any) -> None:
     parser.set_defaults(run=_reading(_explain))
 
 
+def add_registrations_command(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "registrations",
+        help="list the phones that are registered",
+        description="The flows of all registered phones; with a user (or a part of it), more about each of its own.",
+    )
+    parser.add_argument("user", nargs="?", default="", help="address of record, or a part of one")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.set_defaults(run=_reading(_registrations, "open_registrations"))
+
+
 def add_demo_command(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "demo",
@@ -72,12 +91,14 @@ def add_demo_command(subparsers: Any) -> None:
     parser.set_defaults(run=_demo)
 
 
-def _reading(show: Callable[[argparse.Namespace, Record], int]) -> Callable[[argparse.Namespace], int]:
-    """A command that opens the record of calls, and says plainly when that fails."""
+def _reading(
+    show: Callable[[argparse.Namespace, Any], int], opener: str = "open_record"
+) -> Callable[[argparse.Namespace], int]:
+    """A command that opens the record of calls, or what else `opener` names, and says plainly when that fails."""
 
     def run(args: argparse.Namespace) -> int:
         try:
-            record: Record = args.open_record(args.database)
+            record = getattr(args, opener)(args.database)
             try:
                 return show(args, record)
             finally:
@@ -106,6 +127,18 @@ def _calls(args: argparse.Namespace, record: Record) -> int:
             print(json.dumps(facts, ensure_ascii=False))
     else:
         print("\n".join(listing(found, time.time())))
+    sys.stdout.flush()
+    return 0
+
+
+def _registrations(args: argparse.Namespace, reader: Registered) -> int:
+    from sbc.admin.registered import registered
+
+    found = reader.registrations(args.user)
+    if args.json:
+        print("\n".join(json.dumps(facts, ensure_ascii=False) for facts in found))
+    else:
+        print("\n".join(registered(found, time.time(), bool(args.user))))
     sys.stdout.flush()
     return 0
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sbc.admin import add_calls_command, add_demo_command, add_explain_command
+from sbc.admin import add_calls_command, add_demo_command, add_explain_command, add_registrations_command
 from sbc.service import paths
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return FAULTY
         args.database = database
         args.open_record = _open_record
+        args.open_registrations = partial(_open_registrations, args.config)
     try:
         status: int = args.run(args)
     except KeyboardInterrupt:
@@ -41,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(state=None, config=None)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_check_command(subparsers)
-    for add in (add_calls_command, add_explain_command, add_demo_command):
+    for add in (add_calls_command, add_explain_command, add_registrations_command, add_demo_command):
         add(subparsers)
     for name, command in subparsers.choices.items():
         if name != "check":
@@ -70,6 +72,18 @@ def _open_record(path: Path) -> Any:
     from sbc.store import CallReader
 
     return CallReader(path)
+
+
+def _open_registrations(config: str | None, database: Path) -> Any:
+    """They lie beside the record of calls, unless a configuration has put that elsewhere."""
+    from sbc.store import RegistrationReader
+
+    folder = database.parent
+    if config is not None:
+        from sbc.service.config import load
+
+        folder = load(config).state_directory
+    return RegistrationReader(folder / paths.REGISTRATIONS)
 
 
 # -- sbc check --------------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 DATABASE = "calls.sqlite"
+REGISTRATIONS = "registrations.sqlite"
+"""Beside it, in the state directory."""
 SYSTEM_STATE = Path("/var/lib/sbc")
 """What systemd/sbc.service gives the service as its $STATE_DIRECTORY."""
 

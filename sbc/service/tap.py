@@ -104,6 +104,7 @@ class BorderService(Service):
             config.network.zones,
             reactor,
             detailed=self._settings.log_level == "debug",
+            keeper=parts.registrations,
         )
         self._answering: Any = None
         self._draining = False
@@ -219,6 +220,9 @@ class BorderService(Service):
             parts.plane.stop(),
             deferToThreadPool(self._reactor, self._reactor.getThreadPool(), parts.store.close),
         ]
+        if parts.registrations is not None:
+            pool = self._reactor.getThreadPool()
+            closing.append(deferToThreadPool(self._reactor, pool, parts.registrations.close))
         if self._answering is not None:
             closing.append(self._answering.stop())
         return DeferredList(closing, consumeErrors=True).addCallback(self._closed)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sbc.b2bua import B2bua, Hooks, Settings
+from sbc.b2bua import Access, B2bua, Hooks, Settings
 from sbc.dataplane import PortRange, UserspacePlane
 from sbc.media import Media, MediaSettings
 from sbc.policy import AdmissionSettings, RouteRule, build_chain
+from sbc.service import paths
 from sbc.service.config import Config
 from sbc.service.values import port_range
 from sbc.sip import Address, Limits, SipStack, Timers, Tokens
-from sbc.store import CallStore, StoreError, StoreSettings
+from sbc.store import CallStore, RegistrationStore, StoreError, StoreSettings
 from sbc.transport import Resolver, Transports, TransportSettings
 
 
@@ -27,6 +29,8 @@ class Parts(NamedTuple):
     resolver: Resolver
     plane: UserspacePlane
     store: CallStore
+    registrations: RegistrationStore | None
+    """None where nobody registers."""
 
 
 def build(config: Config, reactor: Any) -> Parts:
@@ -34,15 +38,17 @@ def build(config: Config, reactor: Any) -> Parts:
     tokens = Tokens(os.urandom)
     media = Media(media_settings(config), tokens)
     zones = config.network.zones
+    registrations = registration_store(config)
     return Parts(
         config,
         sip_stack(config, tokens),
-        B2bua(config.network, session_settings(config), hooks(config), media, tokens),
+        B2bua(config.network, session_settings(config, registrations), hooks(config), media, tokens),
         media,
         Transports(reactor, zones.values(), limits(config), transport_settings(config)),
         Resolver(reactor),
         UserspacePlane(reactor, PortRange(*port_range(config.document.media.ports))),
         call_store(config),
+        registrations,
     )
 
 
@@ -80,7 +86,7 @@ def _host_port(address: Address) -> str:
     return f"{host}:{address.port}"
 
 
-def session_settings(config: Config) -> Settings:
+def session_settings(config: Config, registrations: RegistrationStore | None = None) -> Settings:
     calls = config.document.calls
     return Settings(
         user_agent=config.document.sip.user_agent,
@@ -93,8 +99,15 @@ def session_settings(config: Config) -> Settings:
         max_passages=config.document.sip.max_requests,
         max_subscriptions=config.document.sip.max_subscriptions,
         timers=timers(config),
-        access=config.access,
+        access=access(config, registrations),
     )
+
+
+def access(config: Config, registrations: RegistrationStore | None) -> Access | None:
+    """With the secret of the site, which lies with its registrations."""
+    if config.access is None or registrations is None:
+        return config.access
+    return replace(config.access, key=registrations.key)
 
 
 def hooks(config: Config) -> Hooks:
@@ -146,6 +159,11 @@ def transport_settings(config: Config) -> TransportSettings:
 def store_settings(config: Config) -> StoreSettings:
     records = config.document.records
     return StoreSettings(messages=records.messages, keep=records.keep, max_size=records.max_size, spool=records.spool)
+
+
+def registration_store(config: Config) -> RegistrationStore | None:
+    """Opens what is registered, where anybody registers. Raises StoreError."""
+    return RegistrationStore(config.state_directory / paths.REGISTRATIONS) if config.access is not None else None
 
 
 def call_store(config: Config) -> CallStore:

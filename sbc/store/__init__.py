@@ -1,6 +1,7 @@
-"""What outlives the process: the record of calls (CDR, decision trail, messages), in SQLite.
+"""What outlives the process, in SQLite: the record of calls (CDR, decision trail, messages), and registrations.
 
-`CallStore` writes, for the driver; `CallReader` reads, for the command line.
+`CallStore` and `RegistrationStore` write, for the driver; `CallReader` and `RegistrationReader` read, for the command
+line.
 """
 
 from __future__ import annotations
@@ -12,8 +13,17 @@ from sbc.store.schema import StoreError
 
 if TYPE_CHECKING:
     from sbc.store.calls import CallStore, StoreSettings
+    from sbc.store.registrations import RegistrationReader, RegistrationStore
 
-__all__ = ["CallReader", "CallStore", "NoSuchCall", "StoreError", "StoreSettings"]
+__all__ = [
+    "CallReader",
+    "CallStore",
+    "NoSuchCall",
+    "RegistrationReader",
+    "RegistrationStore",
+    "StoreError",
+    "StoreSettings",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,4 +32,8 @@ def __getattr__(name: str) -> Any:
         from sbc.store import calls
 
         return getattr(calls, name)
+    if name in ("RegistrationReader", "RegistrationStore"):
+        from sbc.store import registrations
+
+        return getattr(registrations, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

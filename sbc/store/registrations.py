@@ -1,0 +1,233 @@
+"""Registrations as they outlive the process: one row for each flow of a device, written in batches by a thread.
+
+What is kept twice before it is written is written once, so that what waits is bounded by what is registered. Times in
+the database are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sbc.b2bua import BindingKey, BindingRecord
+from sbc.sip import Address, Hop
+from sbc.store.schema import StoreError
+
+VERSION = 1
+INTERVAL = 0.2
+"""Seconds between batches: what is registered and not written when the process is killed."""
+_PRUNE_EVERY = 300.0
+_KEY = 32
+_TIMES = ("until", "inside_until", "checked")
+_SCHEMA = f"""
+CREATE TABLE bindings (
+  aor TEXT NOT NULL, device TEXT NOT NULL, reg_id INTEGER NOT NULL, ends REAL NOT NULL, facts TEXT NOT NULL,
+  PRIMARY KEY (aor, device, reg_id)
+) WITHOUT ROWID;
+CREATE TABLE secret (key BLOB NOT NULL);
+PRAGMA user_version = {VERSION};
+"""
+_WRITE = "INSERT OR REPLACE INTO bindings VALUES (?, ?, ?, ?, ?)"
+_DELETE = "DELETE FROM bindings WHERE aor = ? AND device = ? AND reg_id = ?"
+_PRUNE = "DELETE FROM bindings WHERE ends < ?"
+
+
+class RegistrationStore:
+    """Keeps registrations for the next process. All methods but `restored` and `close` return at once; none raises
+    anything once this is made, which raises `StoreError`. The thread starts with the first thing to write, so that the
+    process may fork after making this. `report` is told troubles, once each."""
+
+    def __init__(self, path: str | Path, report: Callable[[str], None] | None = None) -> None:
+        self._path = Path(path)
+        self._report = report or _log
+        self._trouble = ""
+        self._waiting: dict[BindingKey, tuple[BindingRecord, float] | None] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._pruned = 0.0
+        try:
+            connection = _opened(self._path)
+            try:
+                self.key = _secret(connection)
+                """Of this site: see `sbc.b2bua.Access.key`."""
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path}: {error}") from error
+
+    def keep(self, record: BindingRecord, offset: float) -> None:
+        """`offset` is added to the record's times to make them wall-clock times."""
+        self._put((record.aor, record.device, record.reg_id), (record, offset))
+
+    def forget(self, key: BindingKey) -> None:
+        self._put(key, None)
+
+    def restored(self, offset: float) -> list[BindingRecord]:
+        """What was kept and has not ended, in times less `offset`. What cannot be read is left out, and reported."""
+        try:
+            connection = _opened(self._path)
+            try:
+                rows = connection.execute("SELECT facts FROM bindings WHERE ends > ?", (time.time(),)).fetchall()
+            finally:
+                connection.close()
+            return [_record(json.loads(text), offset) for (text,) in rows]
+        except (sqlite3.Error, StoreError, ValueError, KeyError, TypeError) as error:
+            self._tell(f"{self._path}: registrations are not restored: {error}")
+            return []
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Write what waits, and end the thread."""
+        self._closing = True
+        if self._thread is not None:
+            self._wake.set()
+            self._thread.join(timeout)
+
+    def _put(self, key: BindingKey, what: tuple[BindingRecord, float] | None) -> None:
+        with self._lock:
+            self._waiting[key] = what
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="registrations", daemon=True)
+            self._thread.start()
+        elif len(self._waiting) == 1:
+            self._wake.set()
+
+    # -- writer thread -------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        connection: sqlite3.Connection | None = None
+        while True:
+            closing = self._closing
+            try:
+                if connection is None:
+                    connection = _opened(self._path)
+                self._write(connection)
+                if self._trouble:
+                    self._trouble = ""
+                    self._report(f"{self._path}: registrations are written again")
+            except Exception as error:  # what is registered goes on being so, written down or not
+                self._tell(f"{self._path}: {error}; registrations wait in memory")
+            if closing:
+                break
+            if not self._waiting:
+                self._wake.wait()
+            self._wake.clear()
+            if not self._closing:
+                time.sleep(INTERVAL)
+        if connection is not None:
+            connection.close()
+
+    def _write(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            batch, self._waiting = self._waiting, {}
+        if not batch:
+            return
+        try:
+            rows = [_row(*kept) for kept in batch.values() if kept is not None]
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(_DELETE, [key for key, kept in batch.items() if kept is None])
+            connection.executemany(_WRITE, rows)
+            if time.time() - self._pruned > _PRUNE_EVERY:
+                self._pruned = time.time()
+                connection.execute(_PRUNE, (self._pruned,))
+            connection.execute("COMMIT")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            with self._lock:
+                self._waiting = {**batch, **self._waiting}
+            raise
+
+    def _tell(self, text: str) -> None:
+        if text != self._trouble:
+            self._trouble = text
+            self._report(text)
+
+
+def _row(record: BindingRecord, offset: float) -> tuple[str, str, int, float, str]:
+    facts: dict[str, Any] = record._asdict()
+    for name in _TIMES:
+        facts[name] += offset
+    facts["written_at"] = time.time()
+    text = json.dumps(facts, ensure_ascii=True)
+    return record.aor, record.device, record.reg_id, facts["inside_until"], text
+
+
+def _record(facts: dict[str, Any], offset: float) -> BindingRecord:
+    values = {name: facts[name] for name in BindingRecord._fields}
+    for name in _TIMES:
+        values[name] -= offset
+    for name in ("path", "service_route", "associated"):
+        values[name] = tuple(values[name])
+    zone, transport, local, remote, connection = values["hop"]
+    values["hop"] = Hop(zone, transport, Address(*local), Address(*remote), connection)
+    return BindingRecord(**values)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """The database for writing, made if need be, with mode 0600. Raises `StoreError`, or sqlite3.Error."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    connection = sqlite3.connect(path, timeout=2.0, isolation_level=None)
+    try:
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "journal_size_limit = 67108864"):
+            connection.execute(f"PRAGMA {pragma}")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+        elif version != VERSION:
+            raise StoreError(f"{path} has schema {version}, this sbc knows {VERSION}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _secret(connection: sqlite3.Connection) -> bytes:
+    row = connection.execute("SELECT key FROM secret").fetchone()
+    if row is None:
+        connection.execute("INSERT INTO secret VALUES (?)", (os.urandom(_KEY),))
+        row = connection.execute("SELECT key FROM secret").fetchone()
+    return bytes(row[0])
+
+
+class RegistrationReader:
+    """Read-only, for the command line. Raises `StoreError` when made, if there is nothing to be read."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        if not self._path.exists():
+            raise StoreError(f"no registrations at {path}: does the service have an [access] table, and has it run?")
+        try:
+            self._connection = sqlite3.connect(f"file:{quote(str(self._path.resolve()))}?mode=ro", uri=True)
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: {error}") from error
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def registrations(self, user: str = "") -> list[dict[str, Any]]:
+        """What is registered now, by address of record; `user`: only those whose address of record holds that."""
+        query = "SELECT facts FROM bindings WHERE ends > ? AND instr(aor, ?) ORDER BY aor, device, reg_id"
+        try:
+            rows = self._connection.execute(query, (time.time(), user)).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path}: {error}") from error
+        return [json.loads(text) for (text,) in rows]
+
+
+def _log(text: str) -> None:
+    from twisted.logger import Logger
+
+    Logger(namespace="sbc.store").error("{text}", text=text)
