@@ -30,10 +30,20 @@ class Edge:
         self.directory = lab.edge.directory()
         self.config = self.directory / "sbc.toml"
         self.config.write_text(f'[service]\nstate_directory = "{self.directory}/state"\n{_service_first(config)}')
+        self._ready = ready
+        self._start()
+
+    def _start(self) -> None:
         command: list[str | Path] = [_BIN / "twistd", "-n", "--pidfile=", "sbc", "--config", self.config]
         with self._log_file().open("ab") as log:
-            self.process = lab.edge.popen(command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT)
-        self._wait_ready(ready)
+            self.process = self.lab.edge.popen(command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT)
+        self._wait_ready(self._ready)
+
+    def kill_and_start(self) -> None:
+        """End it as nobody should (kill -9), and start it again."""
+        self.process.kill()
+        self.process.wait(10)
+        self._start()
 
     def _log_file(self) -> Path:
         return self.directory / "log"
@@ -60,6 +70,10 @@ class Edge:
     def calls(self) -> list[dict[str, Any]]:
         """The records of the calls, newest first."""
         return [json.loads(line) for line in self.sbc("calls", "--json", "--limit", "0").splitlines()]
+
+    def registrations(self, user: str = "") -> list[dict[str, Any]]:
+        """The flows of registered phones, as `sbc registrations` tells them."""
+        return [json.loads(line) for line in self.sbc("registrations", user, "--json").splitlines() if line]
 
     def processes(self) -> list[int]:
         """Ids of the SBC's processes."""
