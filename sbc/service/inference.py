@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sbc.b2bua import Access, DigitsBy, Interworking, Listener, Mode, Network, Peer, Redirection, Refer, Zone
 from sbc.media import ANY_MEDIA, Latching, MediaAddress, MediaProfile
@@ -83,9 +84,12 @@ def access(document: models.Document, network: Network, findings: Findings) -> A
     if peer.zone == zone:
         findings.fault((*path, "registrar"), f"{peer.name} is in zone {zone}, where the phones are")
         return None
+    domains = tuple(dict.fromkeys(domain.lower().removesuffix(".") for domain in written.domain))
+    where = network.zones[zone]
+    network.zones[zone] = replace(where, domains=where.domains | frozenset(domains))
     return Access(
         zone,
-        tuple(dict.fromkeys(domain.lower().removesuffix(".") for domain in written.domain)),
+        domains,
         peer.name,
         expires_udp=written.expires_udp,
         expires_stream=written.expires_stream,

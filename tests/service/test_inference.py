@@ -227,3 +227,28 @@ def test_a_route_can_say_where_its_uris_are() -> None:
 def test_a_zone_without_uris_has_no_effect_and_is_a_fault() -> None:
     (fault,) = faults(BOTH + '[peers.pbx]\naddress = "10.0.0.5"\n[[routes]]\nzone = "private"\nto = "pbx"\n')
     assert "has no effect" in fault
+
+
+PBX = BOTH + '[peers.pbx]\nzone = "private"\naddress = "10.0.0.5"\n'
+ACCESS = '[access]\ndomain = ["Example.com.", "example.net"]\nregistrar = "pbx"\n'
+
+
+def test_phones_are_in_the_only_open_zone_and_their_domains_mean_us() -> None:
+    found = config(PBX + ACCESS)
+    assert found.access is not None
+    assert (found.access.zone, found.access.domains) == ("public", ("example.com", "example.net"))
+    assert {"example.com", "example.net"} <= found.network.zones["public"].domains
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (("public]", "outside]"), "access.zone: must be given"),
+        (('registrar = "pbx"', 'registrar = "pbxx"'), "did you mean"),
+        (('registrar = "pbx"', 'registrar = "pbx"\nzone = "private"'), "where the phones are"),
+        (('registrar = "pbx"', 'registrar = "pbx"\nzone = "privat"'), "access.zone: "),
+    ],
+)
+def test_what_does_not_let_phones_register_is_a_fault(change: tuple[str, str], fault: str) -> None:
+    found = faults((PBX + ACCESS).replace(*change))
+    assert any(fault in each for each in found), found
