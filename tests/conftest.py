@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import glob
 import os
 import shutil
 import sys
@@ -19,7 +20,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("needs_root") and os.geteuid() != 0:
         pytest.skip("needs root (network namespaces)")
     for marker in item.iter_markers("needs_peers"):
-        missing = [program for program in marker.args if shutil.which(program) is None]
+        missing = [each for each in marker.args if shutil.which(each) is None and not glob.glob(each)]
         if missing:
             pytest.skip(f"needs {', '.join(missing)}: `make test` as root on Debian or Ubuntu installs it")
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from sbc.b2bua import Peer, Settings
+from sbc.b2bua import Access, Peer, Settings
+from sbc.sip import Address
 from tests.support.ladder import Ladder
-from tests.support.world import PBX, PBX2
+from tests.support.world import OUTSIDE, PBX, PBX2
 
 NewLadder = Callable[..., Ladder]
 OUT = "sip:phone@198.51.100.7:5070"
@@ -277,3 +278,83 @@ def test_a_policy_sees_what_leaves(new_ladder: NewLadder) -> None:
         caller <- 200 MESSAGE | Subject: private to public
     """
     )
+
+
+# -- registered phones -------------------------------------------------------------------------------------------------
+
+REGISTERED = """
+    caller -> REGISTER sip:example.com | To: <sip:1001@example.com> | From: <sip:1001@example.com>;tag=phone
+    callee <- REGISTER sip:example.com | Contact: <sip:$token@10.0.0.1:5060>;expires=3600
+    callee -> 200 REGISTER | Contact: <sip:$token@10.0.0.1:5060>;expires=3600
+    caller <- 200 REGISTER
+"""
+
+
+@pytest.fixture
+def access(new_ladder: NewLadder) -> Ladder:
+    """A registered phone outside."""
+    ladder = new_ladder(
+        settings=Settings(access=Access("public", ("example.com",), "pbx", expires_udp=60, key=b"site"))
+    )
+    ladder.play(REGISTERED)
+    ladder.party("caller", ladder.parties["caller"].address, "sip:1001@example.com")
+    return ladder
+
+
+@pytest.mark.parametrize(("method", "more"), [("MESSAGE", "text"), ("OPTIONS", ""), ("NOTIFY", "")])
+def test_what_is_for_the_contact_of_a_registered_phone_goes_where_it_is(access: Ladder, method: str, more: str) -> None:
+    event = "| Event: check-sync" if method == "NOTIFY" else ""
+    access.play(
+        f"""
+        callee -> {method} {more} sip:$token@10.0.0.1 {event}
+        caller <- {method} {more} sip:caller@198.51.100.7:5070 {event}
+        caller -> 200 {method}
+        callee <- 200 {method}
+    """.replace("$token", access["token"])
+    )
+
+
+def test_what_is_for_a_phone_that_is_not_there_any_more_is_not_found(access: Ladder) -> None:
+    access.wait(4000)
+    access.parties["callee"].inbox.clear()
+    access.play(f"callee -> OPTIONS sip:{access['token']}@10.0.0.1", "callee <- 404 OPTIONS")
+
+
+def test_a_registered_phone_that_has_moved_keeps_its_subscription(access: Ladder) -> None:
+    access.play(
+        """
+        caller -> SUBSCRIBE sip:1001@example.com | Event: message-summary
+        callee <- SUBSCRIBE sip:1001@10.0.0.5
+        callee -> 200 SUBSCRIBE | Expires: 3000
+        caller <- 200 SUBSCRIBE
+    """
+    )
+    phone, subscribed = access.parties["caller"], access.parties["callee"].identity
+    moved = access.party("moved", Address("198.51.100.7", 40404), "sip:1001@example.com")
+    moved.identity = None
+    access.parties["callee"].identity = None
+    access.edge.receive(
+        b"REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.2;branch=z9hG4bKmoved;rport\r\n"
+        b"From: <sip:1001@example.com>;tag=phone\r\nTo: <sip:1001@example.com>\r\nCall-ID: caller-call-1@198.51.100.7"
+        b"\r\nCSeq: 9 REGISTER\r\nContact: <sip:caller@198.51.100.7:5070>\r\nContent-Length: 0\r\n\r\n",
+        moved.address,
+        OUTSIDE,
+    )
+    access.wait(0.0)
+    if access.parties["callee"].inbox:  # the PBX is asked whether it may
+        access.parties["callee"].inbox.popleft()
+        access.parties["callee"].send(
+            ["200", "REGISTER"], [f"Contact: <sip:{access['token']}@10.0.0.1:5060>;expires=3600"]
+        )
+        access.wait(0.0)
+    moved.inbox.clear()
+    access.parties["callee"].identity = subscribed
+    access.play(
+        """
+        callee -> NOTIFY | Event: message-summary | Subscription-State: terminated
+        moved <- NOTIFY | Event: message-summary
+        moved -> 200 NOTIFY
+        callee <- 200 NOTIFY
+    """
+    )
+    assert not phone.inbox

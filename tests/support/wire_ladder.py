@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from socket import socket
 
-from sbc.sip import Address
+from sbc.sip import Address, Request
 from tests.support.border import Border
 from tests.support.lab import PRIVATE, PUBLIC
-from tests.support.ladder import Ladder, Party
+from tests.support.ladder import Ladder, Message, Party
 
 _PATIENCE = 15.0
 """Seconds in which what a ladder expects must come."""
@@ -27,12 +27,14 @@ class _Wire:
 
     def __init__(self, sockets: dict[Address, socket]) -> None:
         self._sockets = sockets
+        self.gateways: dict[Address, Address] = {}
+        """Where those send who have no direct way to the SBC."""
 
     def receive(
         self, data: bytes, source: Address, local: Address, transport: str = "UDP", connection: int | None = None
     ) -> None:
         edge = PRIVATE.edge if source.host.startswith("10.") else PUBLIC.edge
-        self._sockets[source].sendto(data, (edge, 5060))
+        self._sockets[source].sendto(data, self.gateways.get(source, (edge, 5060)))
 
 
 class WireLadder(Ladder):
@@ -43,14 +45,17 @@ class WireLadder(Ladder):
         self._border, self._open = border, sockets
         self._sockets: dict[Address, socket] = {}
         self._selector = sockets.enter_context(selectors.DefaultSelector())
-        self.edge = _Wire(self._sockets)  # type: ignore[assignment]
+        self._wire = _Wire(self._sockets)
+        self.edge = self._wire  # type: ignore[assignment]
         self.parties, self.bound, self.shown = {}, {}, []
         self.bodies = {"text": ("text/plain", b"hello")}
         self._number = int(time.monotonic() * 1000)
         self._seen: set[bytes] = set()
 
-    def join(self, name: str, address: Address, uri: str) -> Party:
-        """A party at this address, that calls `uri`."""
+    def join(self, name: str, address: Address, uri: str, gateway: Address | None = None) -> Party:
+        """A party at this address, that calls `uri`, through `gateway` if it does not send to the SBC."""
+        if gateway is not None:
+            self._wire.gateways[address] = gateway
         lab = self._border.lab
         namespace = lab.private if address.host.startswith("10.") else lab.public
         opened = self._open.enter_context(namespace.udp(address))
@@ -79,6 +84,18 @@ class WireLadder(Ladder):
         while not party.inbox and time.monotonic() < until:
             self.wait(0.01)
         super()._expect(party, words, changes, line)
+
+    def take(self, name: str) -> Message:
+        """The next message that comes to a party, whatever it is. Raises AssertionError if none does."""
+        party = self.parties[name]
+        until = time.monotonic() + _PATIENCE
+        while not party.inbox and time.monotonic() < until:
+            self.wait(0.01)
+        assert party.inbox, self._told(f"nothing comes to {name}")
+        message = party.inbox.popleft()
+        if isinstance(message, Request):
+            party.requests[message.method] = message
+        return message
 
     def play(self, *texts: str) -> None:
         super().play(*texts, f"{_QUIET} s")
