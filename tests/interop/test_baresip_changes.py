@@ -115,27 +115,46 @@ def test_bob_transfers_alice_to_carol_whom_he_has_asked(border: Border, outside:
     wait_for_silence(at_alice)
     bob.dial(f"sip:carol@{PUBLIC.host}:5070")
     wait_for_tones((at_carol, BOB), (at_bob, CAROL))
-    transfer_to_carol(bob, inside)
+    transfer(bob, f"sip:carol@{PUBLIC.host}:5070", inside)
     wait_for_tones((at_alice, CAROL), (at_carol, ALICE))
     carol.command("hangup")
     wait_until(lambda: "terminated (duration" in alice.log(), "the call ends for alice as well")
 
 
-def transfer_to_carol(bob: Baresip, inside: Tap) -> None:
-    """Alice's call, his first one."""
-    bob.command("line", "1")
-    bob.command("transfer", f"<sip:carol@{PUBLIC.host}:5070?Replaces={quote(dialog_of_consultation(inside))}>")
+def test_alice_transfers_bob_to_another_phone_inside(border: Border, outside: Tap, inside: Tap) -> None:
+    """Attended, from the public side: the two who are left are both private, and speak through the SBC."""
+    alice = Baresip(border.lab.public, "alice", PUBLIC.host, tone=ALICE)
+    bob = inner_phone(border, "phone")
+    other = Baresip(border.lab.private, "gateway", PRIVATE.others[1], tone=CAROL, answers=True, rtp=21000)
+    at_alice, at_bob, at_other = Ear(outside, alice.ports), Ear(inside, bob.ports), Ear(inside, other.ports)
+
+    alice.dial(f"sip:bob@{PUBLIC.edge}")
+    wait_for_tones((at_alice, BOB), (at_bob, ALICE))
+    alice.command("hold")
+    wait_for_silence(at_bob)
+    alice.dial(f"sip:gateway@{PUBLIC.edge}")
+    wait_for_tones((at_alice, CAROL), (at_other, ALICE))
+    transfer(alice, f"sip:gateway@{PUBLIC.edge}", outside)
+    wait_for_tones((at_bob, CAROL), (at_other, BOB))
+    bob.command("hangup")
+    wait_until(lambda: "terminated (duration" in other.log(), "the call ends for the other one as well")
 
 
-def dialog_of_consultation(tap: Tap) -> str:
-    """Of the call that Bob has made, as Replaces has it (RFC 3891 section 6.1: the tags as Carol's side sees them)."""
+def transfer(phone: Baresip, uri: str, tap: Tap) -> None:
+    """The other one of its first call to whom it has called in its second one."""
+    phone.command("line", "1")
+    phone.command("transfer", f"<{uri}?Replaces={quote(dialog_of_consultation(tap, uri.partition('@')[0]))}>")
+
+
+def dialog_of_consultation(tap: Tap, called: str) -> str:
+    """Of the call to whom is `called`, as Replaces has it (RFC 3891 section 6.1: the tags as that side sees them)."""
 
     def said(message: bytes, header: str) -> str:
         found = re.search(rf"^{header}: *(.*?)\r?$", message.decode(), re.MULTILINE)
         assert found, message
         return found[1]
 
-    answers = tap.messages(lambda data: data.startswith(b"SIP/2.0 200") and b"\nTo: <sip:carol@" in data)
+    answers = tap.messages(lambda data: data.startswith(b"SIP/2.0 200") and f"\nTo: <{called}@".encode() in data)
     answer = next(each for each in answers if "INVITE" in said(each, "CSeq"))
     to_tag, from_tag = (said(answer, name).rpartition("tag=")[2] for name in ("To", "From"))
     return f"{said(answer, 'Call-ID')};to-tag={to_tag};from-tag={from_tag}"
@@ -156,7 +175,7 @@ def test_two_who_know_a_codec_by_different_numbers_are_joined(border: Border, ou
     bob.dial(f"sip:carol@{PUBLIC.host}:5070")
     wait_until(carol.established, "Carol answers")
     wait_for_speech(outside, alice, carol)
-    transfer_to_carol(bob, inside)
+    transfer(bob, f"sip:carol@{PUBLIC.host}:5070", inside)
     wait_until(lambda: len(inside.messages(lambda data: data.startswith(b"BYE"))) > 1, "Bob is out of both calls")
     since = wait_for_speech(outside, alice, carol)
     assert (payload_numbers(outside, alice, since), payload_numbers(outside, carol, since)) == ({96}, {98})
