@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sbc.service.config import parse
-from tests.support import crossing_page
+from tests.support import crossing_page, flows_page
 from tests.support.machine import EDGE
 
 ROOT = Path(__file__).parents[1]
@@ -17,6 +17,10 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglo
 
 def test_the_page_of_what_crosses_is_the_list_that_the_program_goes_by() -> None:
     assert crossing_page.PAGE.read_text("utf-8") == crossing_page.page(), "run: python -m tests.support.crossing_page"
+
+
+def test_the_page_of_call_flows_is_what_the_tests_play() -> None:
+    assert flows_page.PAGE.read_text("utf-8") == flows_page.page(), "run: python -m tests.support.flows_page"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -233,7 +233,8 @@ def uri_host(host: str) -> str:
 def border(source: Leg, target: Leg) -> Border:
     """How contents of `source` cross to `target`."""
     our_host = uri_host(target.listener.advertised.host)
-    return Border(source.zone.hidden, source.trusted, source.names, our_host, target.trusted)
+    there = target.hop.remote.host
+    return Border(source.zone.hidden, source.trusted, source.names, our_host, target.trusted, there=there)
 
 
 def border_between(source: Zone, trusted: bool, listener: Listener, to_trusted: bool) -> Border:

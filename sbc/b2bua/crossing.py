@@ -34,6 +34,9 @@ from sbc.sip import (
 class Treatment(Enum):
     COPY = auto()
     """As it is; not at all when it names a host of a hidden zone, or holds any IP address out of one."""
+    CREDENTIALS = auto()
+    """As COPY; but the address of who they are for may stand in them, since a digest names what is asked for (RFC 3261
+    section 22.4)."""
     TEXT = auto()
     """Words of a user: as they are; not at all where they may name any host, known or not."""
     UNHIDDEN = auto()
@@ -82,7 +85,9 @@ CROSSING: tuple[Rule, ...] = (
     Rule("Alert-Info", Treatment.UNHIDDEN, "RFC 3261 20.4: a URI of a ring tone, mostly on a private server"),
     Rule("Allow-Events", Treatment.COPY, "RFC 6665 8.2.2: what may be subscribed to", outside=True),
     Rule("Authentication-Info", Treatment.COPY, "RFC 7615: as Authorization", outside=True),
-    Rule("Authorization", Treatment.COPY, "RFC 3261 22: digest is between the user and the server that challenged"),
+    Rule(
+        "Authorization", Treatment.CREDENTIALS, "RFC 3261 22: digest is between the user and the server that challenged"
+    ),
     Rule("Call-Info", Treatment.REFERENCE, "RFC 3261 20.9: a page or picture; RFC 7852: data of an emergency call"),
     Rule("Content-Disposition", Treatment.COPY, "RFC 3261 20.11: says what the body is for"),
     Rule("Content-Language", Treatment.COPY, "RFC 3261 20.13: says what the body is"),
@@ -105,7 +110,7 @@ CROSSING: tuple[Rule, ...] = (
     Rule("Priority", Treatment.COPY, "RFC 3261 20.26: urgency as the caller sees it"),
     Rule("Privacy", Treatment.PRIVACY, "RFC 3323: the caller's wish must arrive"),
     Rule("Proxy-Authenticate", Treatment.CHALLENGE, "RFC 3261 22: as Authorization"),
-    Rule("Proxy-Authorization", Treatment.COPY, "RFC 3261 22: as Authorization"),
+    Rule("Proxy-Authorization", Treatment.CREDENTIALS, "RFC 3261 22: as Authorization"),
     Rule("Reason", Treatment.REASON, "RFC 3326: why a call ends; Q.850 causes for gateways"),
     Rule("Recv-Info", Treatment.COPY, "RFC 6086: which INFO packages are welcome"),
     Rule("Referred-By", Treatment.REFERRER, "RFC 3892: who has transferred the caller"),
@@ -182,6 +187,15 @@ def _name_addr(name: str, uri: str) -> str:
 
 def _copied(value: str, border: Border) -> str:
     return "" if border.hidden and names_host(value, border) else value
+
+
+def _credentials(value: str, border: Border) -> str:
+    if not border.hidden or not names_host(value, border):
+        return value
+    if not border.there or border.there in border.names:
+        return ""
+    rest = re.sub(rf"(?<![\w.]){re.escape(border.there)}(?![\w.])", "", value)
+    return "" if names_host(rest, border) else value
 
 
 def _text(value: str, border: Border) -> str:
@@ -342,6 +356,7 @@ def _entity_tag(value: str, border: Border) -> str:
 
 _TREATMENTS: dict[Treatment, Callable[[str, Border], str]] = {
     Treatment.COPY: _copied,
+    Treatment.CREDENTIALS: _credentials,
     Treatment.TEXT: _text,
     Treatment.UNHIDDEN: _unhidden,
     Treatment.IDENTITY: _identity,

@@ -27,6 +27,8 @@ class Border(NamedTuple):
     """What the user wishes of a privacy service that we have to be (see `sbc.b2bua.privacy`)."""
     dialog: Callable[[str, str, str], tuple[str, str, str]] | None = None
     """How a dialog, given by Call-ID, local and remote tag, is named on the side that they go to."""
+    there: str = ""
+    """Address of who they go to; that is no secret to it."""
 
 
 # Every look at a text takes time in proportion to its length: what a peer sends must not cost more.

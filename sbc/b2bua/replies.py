@@ -161,7 +161,8 @@ def pass_refusal(context: Context, call: Call, event: object) -> None:
     elif status == 503:
         # 16.7 step 6, 21.5.4: one target's pause must not keep the caller's side from sending calls for others
         response.headers.remove("Retry-After")
-    _final(context, call, response, Ending("callee", cause))
+    # a 408 that never came stands for a target that rang out (`targets.rang_out`)
+    _final(context, call, response, Ending("callee", cause) if received.raw else Ending("sbc", "no answer"))
 
 
 def _pass_redirection(context: Context, call: Call, leg: Leg, received: Response, cause: str) -> None:

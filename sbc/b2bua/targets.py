@@ -225,6 +225,9 @@ def _b_record(leg: Leg, target: Target) -> LegRecord:
     )
 
 
+_CREDENTIALS = ("Authorization", "Proxy-Authorization")
+
+
 def _b_invite(context: Context, call: Call, leg: Leg, attempt: Attempt, body: bytes) -> Request:
     received, target = call.a.invite, attempt.target
     crossing_border = border(call.a, leg)
@@ -247,6 +250,9 @@ def _b_invite(context: Context, call: Call, leg: Leg, attempt: Attempt, body: by
         headers.add("Route", f"<sip:{uri_host(target.host)}{f':{target.port}' if target.port else ''};lr>")
     replacing.add_replaces(call, headers)
     crossing.cross_headers(received.headers, headers, crossing_border)
+    for name in _CREDENTIALS:
+        if name in received.headers and name not in headers:
+            context.decided(call, "call", "crossing", f"{name} stays behind", "it names a host of a hidden zone")
     own_agent(context, headers, "User-Agent")
     invite = Request("INVITE", target.uri, headers)
     bodies.put(invite, body, received, crossing_border)

@@ -8,7 +8,7 @@ from sbc.b2bua.crossing import CROSSING, Treatment, addressed, cross_headers, cr
 from sbc.b2bua.hosts import Border
 from sbc.sip import Headers, Limits, Request, parse, parse_name_address
 
-HIDDEN = Border(True, True, ("10.0.0.5", "pbx.corp.example"), "192.0.2.1")
+HIDDEN = Border(True, True, ("10.0.0.5", "pbx.corp.example"), "192.0.2.1", there="198.51.100.7")
 SHOWN = HIDDEN._replace(hidden=False)
 
 
@@ -43,6 +43,7 @@ def test_every_rule_says_why(rule: object) -> None:
 
 HARMLESS = {
     Treatment.COPY: "x;y=z, w",
+    Treatment.CREDENTIALS: 'Digest username="a", uri="sip:1@host.example"',
     Treatment.TEXT: "a word, and another",
     Treatment.UNHIDDEN: "<http://example.com/>",
     Treatment.IDENTITY: '"A" <sip:a@host.example>',
@@ -113,6 +114,11 @@ def test_out_of_a_hidden_zone_no_rule_lets_a_host_through(rule: object, host: st
         ("Event", "dialog;call-id=1@10.0.0.9", []),
         ("Subscription-State", "terminated;reason=timeout", ["terminated;reason=timeout"]),
         ("Min-Expires", "600", ["600"]),
+        ("Authorization", 'Digest uri="sip:1@198.51.100.7"', ['Digest uri="sip:1@198.51.100.7"']),
+        ("Authorization", 'Digest uri="sip:1@198.51.100.77"', []),
+        ("Authorization", 'Digest uri="sip:1@198.51.100.7", opaque="10.0.0.77"', []),
+        ("Authorization", 'Digest uri="sip:1@198.51.100.7", realm="pbx.corp.example"', []),
+        ("WWW-Authenticate", 'Digest realm="198.51.100.7"', []),
         ("Subject", "Dinner", ["Dinner"]),
         ("Subject", "see gw.other.example", []),
         ("User-to-User", "00c81031;encoding=hex", ["00c81031;encoding=hex"]),

@@ -10,7 +10,7 @@ from sbc.b2bua import Peer, Settings
 from sbc.policy import RouteRule
 from sbc.sip import Address
 from tests.support.ladder import ANSWERED, HUNG_UP, Ladder
-from tests.support.world import CALLER6, OUTSIDE6, PBX, PBX2
+from tests.support.world import CALLER, CALLER6, INSIDE, OUTSIDE6, PBX, PBX2, written
 
 BOTH = (RouteRule("both", to=("pbx", "pbx2")),)
 PEERS = (Peer("pbx", "private", PBX.host), Peer("pbx2", "private", PBX2.host))
@@ -522,3 +522,32 @@ def test_a_callee_that_hangs_up_before_its_answer_is_seen_is_not_called_back(lad
         0.1 s
     """)
     assert (ladder.record.ended_by, ladder.record.cause) == ("callee", "BYE")
+
+
+def test_credentials_that_name_who_they_are_for_cross(ladder: Ladder) -> None:
+    ladder.play(
+        f"""
+        callee -> INVITE sip:2002@{written(CALLER)} sdp | Proxy-Authorization: Digest uri="sip:2002@{written(CALLER)}"
+        callee <- 100
+        caller <- INVITE sdp | Proxy-Authorization: Digest uri="sip:2002@{written(CALLER)}"
+        caller -> 486
+        caller <- ACK
+        callee <- 486
+        callee -> ACK
+    """
+    )
+
+
+def test_credentials_that_name_a_hidden_host_stay_behind_and_that_is_said(ladder: Ladder) -> None:
+    ladder.play(
+        f"""
+        callee -> INVITE sip:2002@{written(CALLER)} sdp | Proxy-Authorization: Digest uri="sip:2002@{INSIDE.host}"
+        callee <- 100
+        caller <- INVITE sdp | -Proxy-Authorization
+        caller -> 407 | Proxy-Authenticate: Digest realm="a", nonce="b"
+        caller <- ACK
+        callee <- 407 | Proxy-Authenticate: Digest realm="a", nonce="b"
+        callee -> ACK
+    """
+    )
+    assert any("Proxy-Authorization stays behind" in line for line in ladder.trail)

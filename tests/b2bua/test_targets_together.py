@@ -334,6 +334,7 @@ def test_when_all_ring_too_long_the_caller_hears_of_no_answer(new_ladder: Callab
         other <- ACK
     """,
     )
+    assert (ladder.record.ended_by, ladder.record.cause) == ("sbc", "no answer")
 
 
 def test_a_target_that_rings_too_long_is_given_up_with_all_its_addresses(new_ladder: Callable[..., Ladder]) -> None:

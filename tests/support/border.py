@@ -89,7 +89,7 @@ class Border:
             found[:] = [record for record in self.edge.calls() if record["ended"] and wanted(record)]
             return bool(found)
 
-        wait_until(ended, "a record of the call", timeout=8, step=0.1)
+        wait_until(ended, "a record of the call", timeout=20, step=0.1)
         return found[0]
 
     def close(self) -> None:

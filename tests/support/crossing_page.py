@@ -13,6 +13,9 @@ PAGE = Path(__file__).parents[2] / "docs/topology-hiding.md"
 
 WORDS = {
     Treatment.COPY: "as it is; not at all if it names a host of a hidden zone",
+    Treatment.CREDENTIALS: (
+        "as it is; not at all if it names a host of a hidden zone, or an address other than that of who it is for"
+    ),
     Treatment.TEXT: "as it is; not at all if it may name a host",
     Treatment.UNHIDDEN: "only out of zones that are not hidden",
     Treatment.IDENTITY: "only from whom we trust; to others only if the user does not mind; hosts replaced",
@@ -48,9 +51,9 @@ inside; with `id` asserted identities do; with `header` nothing that names a hos
 """
 
 TAIL = """
-Out of a hidden zone nothing crosses that contains any IP address, or a known name of that zone (ours there, or a
-configured peer's), whatever the table says. The reason phrase of a response out of a hidden zone is the standard one
-of its status.
+Out of a hidden zone nothing crosses that contains any IP address (in credentials: any but that of who they are for), or
+a known name of that zone (ours there, or a configured peer's), whatever the table says. The reason phrase of a response
+out of a hidden zone is the standard one of its status.
 
 Session descriptions are rewritten line by line (`sbc/media/rewriting.py`). On every leg: origin, session id and
 version are our own; addresses and ports are ours; ICE candidates, keys and everything else that would lead media past

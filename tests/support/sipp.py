@@ -100,6 +100,11 @@ class Sipp:
     def runs(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def failed(self) -> bool:
+        """It has ended, and not as written."""
+        return self._process.poll() not in (None, 0)
+
     def count(self, label: str) -> int:
         """A figure of the closing screen: "Successful call", "Failed call", "Retransmissions" ..."""
         screen = (self._directory / "screen").read_text(errors="replace")
