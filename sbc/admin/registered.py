@@ -35,16 +35,9 @@ def _row(binding: Mapping[str, Any], now: float) -> tuple[str, ...]:
         printable(binding["aor"])[:_WIDEST],
         f"{f'[{host}]' if ':' in host else host}:{port}/{transport}",
         f"{_left(binding['until'], now)}/{_left(binding['inside_until'], now)}",
-        "yes" if behind_nat(binding) else "no",
+        "yes" if binding["nat"] else "no",
         printable(binding["user_agent"])[:_WIDEST],
     )
-
-
-def behind_nat(binding: Mapping[str, Any]) -> bool:
-    """Whether the phone calls itself something else than where its packets come from."""
-    _, _, _, (host, port), _ = binding["hop"]
-    where = binding["contact"].partition(";")[0].rpartition("@")[2].removeprefix("sip:")
-    return where not in (f"{host}:{port}", f"[{host}]:{port}") and not (where.strip("[]") == host and port == 5060)
 
 
 def _left(until: float, now: float) -> str:
@@ -63,6 +56,9 @@ def _details(binding: Mapping[str, Any], now: float) -> list[str]:
         f"which granted {binding['inside_granted']} s",
         f"  decision  {printable(binding['decision'])} ({written} s ago)",
     ]
+    if binding["nat"]:
+        signs = binding["nat"].replace(", ", " and ")
+        lines.append(f"  nat       its {signs} said another address than it comes from")
     for name, title in (("path", "path"), ("service_route", "route"), ("associated", "also")):
         if binding[name]:
             lines.append(f"  {title:<9} {printable(', '.join(binding[name]))}")

@@ -11,6 +11,7 @@ from sbc.b2bua import (
     exchange,
     in_dialog,
     joining,
+    keeping,
     outside,
     registering,
     reliable,
@@ -96,6 +97,7 @@ _ACTIONS_OF = {Role.PLACED: transferred.ACTIONS, Role.TAKING: {**_ACTIONS, **tak
 
 _OUTSIDE: dict[type, tuple[Callable[[Context, Any, Any], None], Callable[[Context, Any, Any], None]]] = {
     registering.Pending: (registering.response_received, registering.lost),
+    keeping.Question: (keeping.answered, keeping.lost),
 }
 """For what stands in `Context.pending`: what is told of a response, and what of its loss; both are given the event."""
 
@@ -152,6 +154,7 @@ class B2bua:
         self._on_own_deadline: dict[str, Callable[[str], None]] = {
             "peers": lambda _: self._ask_for_peers(),
             registering.DEADLINE: lambda _: registering.due(self._context),
+            keeping.DEADLINE: lambda _: keeping.due(self._context),
             registering.PATIENCE: lambda branch: registering.impatient(self._context, branch),
         }
 
@@ -237,6 +240,7 @@ class B2bua:
             "aliases": len(context.aliases),
             "registrations under way": len(context.pending),
             **context.outside.sizes(),
+            "flows kept alive": len(context.mappings),
             "deadlines": len(context.deadlines) - len(context.deadlines.of(_NOBODY)),
             "media sessions": context.media.session_count,
             "ports in use": context.media.ports_in_use,

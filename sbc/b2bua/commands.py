@@ -132,6 +132,7 @@ class BindingRecord(NamedTuple):
     inside_granted: int
     service_route: tuple[str, ...]
     associated: tuple[str, ...]
+    nat: str = ""
 
 
 BindingKey = tuple[str, str, int]

@@ -12,6 +12,7 @@ from sbc.b2bua.deadlines import Deadlines
 from sbc.b2bua.hooks import Hooks, LegView
 from sbc.b2bua.hosts import Border
 from sbc.b2bua.intake import Intake
+from sbc.b2bua.mappings import Mappings
 from sbc.b2bua.network import Access, Listener, Network, Peer, Settings, Zone, own_hosts
 from sbc.b2bua.passages import Outside
 from sbc.b2bua.registrations import Registrations
@@ -44,6 +45,8 @@ class Context:
     registrations: Registrations = field(default_factory=Registrations)
     intake: Intake = field(default_factory=Intake)
     """How much the registrar inside gets to do."""
+    mappings: Mappings = field(default_factory=Mappings)
+    """Flows that are kept alive."""
     pending: dict[TransactionId, object] = field(default_factory=dict)
     """Client transactions outside calls -> what waits for their response: a dataclass of the module that sent the
     request."""
@@ -62,6 +65,7 @@ class Context:
         if self.settings.access is not None:
             self.registrations = Registrations(self.settings.access.key)
             self.intake = Intake(self.settings.access.rate)
+            self.mappings = Mappings(self.settings.access.keepalive_interval)
 
     @property
     def access(self) -> Access:

@@ -115,6 +115,15 @@ class Peer:
     """The codecs that it may speak."""
 
 
+class KeepAlive(Enum):
+    """Whose flows over UDP we keep alive."""
+
+    NAT = "nat"
+    """Those of phones that are seen to be behind a NAT."""
+    ALL = "all"
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """Phones that register here. Times in seconds."""
@@ -140,6 +149,9 @@ class Access:
     max_contacts: int = 10
     """Devices of one user, and flows of one device."""
     max_registrations: int = 100_000
+    keepalive: KeepAlive = KeepAlive.NAT
+    keepalive_interval: float = 25.0
+    """Seconds between two packets over a flow, until more is known about its NAT."""
     key: bytes = b""
     """Secret of this site: makes the user parts of our contacts inside, the same ones after a restart."""
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sbc.b2bua import contacts, network, registrar_side, registrations, whereabouts
-from sbc.b2bua.commands import BindingRecord, ForgetBinding, HoldFlow, KeepBinding, SendRequest
+from sbc.b2bua import contacts, keeping, network, registrar_side, registrations, whereabouts
+from sbc.b2bua.commands import BindingRecord, ForgetBinding, KeepBinding, SendRequest
 from sbc.b2bua.context import Context, answer
 from sbc.b2bua.hooks import Reject
 from sbc.sip import (
@@ -146,7 +146,7 @@ def _refresh(
     binding.granted = granted
     binding.decision = decision
     context.registrations.refresh(binding, min(now + granted + GRACE, binding.device.inside_until))
-    _hold(context, binding)
+    keeping.registered(context, binding)
     if now - binding.kept_at > _WRITE_EVERY:
         _keep(context, binding)
     _answer(context, request, transaction, binding.aor, binding)
@@ -394,9 +394,12 @@ def _settle(
         (asked.request.headers.get("User-Agent") or "")[:80],
         asked.path,
         "registered" if flow is None else "renewed" if flow.hop == asked.hop else "moved to another flow",
+        keeping.signs_of_nat(asked.request, wish.address.uri.host, asked.hop),
     )
     table.bind(binding)
-    _hold(context, binding)
+    if flow is not None:
+        keeping.moved(context, flow.hop, asked.hop)
+    keeping.registered(context, binding)
     _keep(context, binding)
     _follow(context, device)
     return binding
@@ -422,11 +425,6 @@ def _shown(wish: contacts.Wish, gruus: dict[str, str]) -> str:
 # -- changes of the table ----------------------------------------------------------------------------------------------
 
 
-def _hold(context: Context, binding: registrations.Binding) -> None:
-    if binding.hop.connection is not None:
-        context.out.append(HoldFlow(binding.hop, binding.until - context.now))
-
-
 def _keep(context: Context, binding: registrations.Binding) -> None:
     binding.kept_at = context.now
     context.out.append(KeepBinding(binding.record()))
@@ -435,12 +433,14 @@ def _keep(context: Context, binding: registrations.Binding) -> None:
 def _drop(context: Context, binding: registrations.Binding) -> None:
     context.registrations.unbind(binding)
     context.out.append(ForgetBinding(binding.key))
+    keeping.gone(context, binding.hop)
     _follow(context, binding.device)
 
 
 def _remove(context: Context, device: registrations.Device) -> None:
     for binding in context.registrations.remove(device):
         context.out.append(ForgetBinding(binding.key))
+        keeping.gone(context, binding.hop)
 
 
 def _follow(context: Context, device: registrations.Device) -> None:
@@ -487,4 +487,6 @@ def restore(context: Context, records: Iterable[BindingRecord]) -> None:
         grace = max(access.expires_udp, access.expires_least) + GRACE
         for record in records:
             registrations.restore(context.registrations, record, context.now, grace)
+            for binding in context.registrations.over(record.hop):
+                keeping.registered(context, binding, restored=True)
         _plan(context)

@@ -71,6 +71,8 @@ class Binding:
     """Route values of what goes to the phone (RFC 3327)."""
     decision: str = ""
     """What was last decided about it, in words."""
+    nat: str = ""
+    """What of the REGISTER told that a NAT stands before the phone; see `sbc.b2bua.keeping`."""
     kept_at: float = 0.0
     """When it was last written down."""
     watched: float = 0.0
@@ -112,6 +114,7 @@ class Binding:
             device.inside_granted,
             device.service_route,
             device.associated,
+            self.nat,
         )
 
 
@@ -279,6 +282,7 @@ def restore(registrations: Registrations, record: BindingRecord, now: float, gra
         record.user_agent,
         record.path,
         record.decision,
+        record.nat,
         kept_at=now,
     )
     registrations.bind(binding)

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import replace
 
-from sbc.b2bua import Access, DigitsBy, Interworking, Listener, Mode, Network, Peer, Redirection, Refer, Zone
+from sbc.b2bua import Access, DigitsBy, Interworking, KeepAlive, Listener, Mode, Network, Peer, Redirection, Refer, Zone
 from sbc.media import ANY_MEDIA, Latching, MediaAddress, MediaProfile
 from sbc.service import models
 from sbc.service.faults import meant, unknown_name
@@ -95,6 +95,8 @@ def access(document: models.Document, network: Network, findings: Findings) -> A
         expires_stream=written.expires_stream,
         expires_inside=written.expires_inside,
         recheck=written.recheck,
+        keepalive=KeepAlive(written.keepalive),
+        keepalive_interval=written.keepalive_interval,
         rate=written.rate,
         max_contacts=written.max_contacts,
         max_registrations=written.max_registrations,

@@ -170,6 +170,8 @@ class Access(Table):
     expires_stream: Annotated[WholeSeconds, Field(ge=30)] = 600
     expires_inside: Annotated[WholeSeconds, Field(ge=60)] = 3600
     recheck: WholeSecondsOrNone = 0
+    keepalive: Literal["nat", "all", "off"] = "nat"
+    keepalive_interval: Annotated[SomeSeconds, Field(ge=2, le=120)] = 25.0
     rate: Count = 100
     max_contacts: Annotated[Count, Field(le=100)] = 10
     max_registrations: Count = 100_000

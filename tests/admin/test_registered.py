@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from sbc.admin.registered import behind_nat, registered
+from sbc.admin.registered import registered
 
 BINDING: dict[str, Any] = {
     "aor": "1001@example.com",
@@ -21,6 +19,7 @@ BINDING: dict[str, Any] = {
     "written_at": 990.0,
     "user_agent": "Phone\x1b[2J/1.0",
     "decision": "registered",
+    "nat": "contact, via",
     "token": "abc",
     "path": [],
     "service_route": ["<sip:orig@10.0.0.5;lr>"],
@@ -46,14 +45,9 @@ def test_nobody_is_said() -> None:
     assert registered([], 0.0) == ["nobody is registered"]
 
 
-@pytest.mark.parametrize(
-    ("contact", "nat"),
-    [
-        ("sip:1001@198.51.100.7:1024", False),
-        ("sip:1001@198.51.100.7:5060", True),
-        ("sip:198.51.100.7:1024;ob", False),
-        ("sip:1001@10.0.0.9", True),
-    ],
-)
-def test_a_phone_that_calls_itself_something_else_is_behind_nat(contact: str, nat: bool) -> None:
-    assert behind_nat({**BINDING, "contact": contact}) is nat
+def test_what_told_of_a_nat_is_told() -> None:
+    assert "nat       its contact and via said" in "\n".join(registered([BINDING], 1000.0, detailed=True))
+    direct = {**BINDING, "nat": ""}
+    _, line, *details = registered([direct], 1000.0, detailed=True)
+    assert line.split()[5] == "no"
+    assert not any(detail.startswith("  nat ") for detail in details)

@@ -65,6 +65,7 @@ class Baresip:
 
     Once it was on hold it goes on to speak and to hear, but writes nothing down any more (1.0.0 forgets its recorder):
     `tests.support.tap.Ear` tells then what arrives.
+    With a `password` it registers in `domain`, through `proxy`.
     """
 
     def __init__(
@@ -81,6 +82,8 @@ class Baresip:
         proxy: str = "",
         codecs: str = "PCMU/8000/1",
         video: bool = False,
+        domain: str = "",
+        password: str = "",
     ) -> None:
         self._namespace, self._control = namespace, next(_control_ports)
         self.ports = range(rtp, rtp + 101)
@@ -97,7 +100,8 @@ class Baresip:
         )  # fmt: skip
         (self._directory / "config").write_text(config)
         mode = "auto" if answers else "manual"
-        account = f"<sip:{user}@{host};transport={transport}>;regint=0;answermode={mode};audio_codecs={codecs}"
+        account = f"<sip:{user}@{domain or host};transport={transport}>;answermode={mode};audio_codecs={codecs}"
+        account += f";auth_user={user};auth_pass={password};regint=3600" if password else ";regint=0"
         if proxy:
             account += f';outbound="{proxy}"'
         (self._directory / "accounts").write_text(account + "\n")
@@ -126,6 +130,13 @@ class Baresip:
 
     def established(self) -> bool:
         return "Call established" in self.log()
+
+    def registered(self) -> bool:
+        return "200 OK" in self.log()  # of a REGISTER: it tells of no other answer so
+
+    def calls(self) -> int:
+        """How many calls were answered so far."""
+        return self.log().count("Call established")
 
     def log(self) -> str:
         return (self._directory / "log").read_text(errors="replace")

@@ -1,7 +1,8 @@
-"""Kamailio as the PBX of the private side: a proxy that stays in the path (Record-Route), with its phones behind it."""
+"""Kamailio as the PBX of the private side: started with a configuration of tests/interop, and asked what it knows."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,26 +10,54 @@ from tests.support.border import Border
 from tests.support.edge import answers_options
 from tests.support.lab import PRIVATE, wait_until
 
-_CONFIG = Path(__file__).parent.parent / "interop" / "kamailio_pbx.cfg"
+_CONFIGS = Path(__file__).parent.parent / "interop"
 PHONE = PRIVATE.others[0]
 """Where its phones are."""
 
 
+class Kamailio:
+    """Kamailio where the SBC looks for its PBX, with one of the configurations of tests/interop. It ends with whatever
+    else runs on the private side."""
+
+    def __init__(self, border: Border, config: str) -> None:
+        self._namespace = border.lab.private
+        self._directory = self._namespace.directory()
+        text = (_CONFIGS / config).read_text()
+        values = {"LISTEN": PRIVATE.host, "PHONE": PHONE, "BORDER": PRIVATE.edge, "DIRECTORY": str(self._directory)}
+        for name, value in values.items():
+            text = text.replace(f"@{name}@", value)
+        (self._directory / "kamailio.cfg").write_text(text)
+        with (self._directory / "log").open("wb") as log:
+            running = self._namespace.popen(
+                ["kamailio", "-f", self._directory / "kamailio.cfg", "-DD", "-E", "-m", "16", "-Y", self._directory],
+                stdout=log, stderr=subprocess.STDOUT, cwd=self._directory,
+            )  # fmt: skip
+
+        def ready() -> bool:
+            assert running.poll() is None, self.log()
+            return answers_options(self._namespace, (PRIVATE.host, 5060), 0.2, source=PRIVATE.host)
+
+        wait_until(ready, "Kamailio answers")
+
+    def log(self) -> str:
+        return (self._directory / "log").read_text(errors="replace")
+
+    def dump(self) -> str:
+        """All that its location service knows (module `usrloc`, asked through `ctl`)."""
+        return self._namespace.run(["kamcmd", "-s", f"unix:{self._directory}/ctl", "ul.dump"])
+
+    def contacts(self) -> dict[str, list[str]]:
+        """The contacts of each user that is registered."""
+        found: dict[str, list[str]] = {}
+        user = ""
+        for name, value in re.findall(r"^\s*(AoR|Address): (\S+)$", self.dump(), re.MULTILINE):
+            if name == "AoR":
+                user = value
+            else:
+                found.setdefault(user, []).append(value)
+        return found
+
+
 def start_pbx(border: Border) -> None:
-    """Kamailio where the SBC looks for its PBX; it is ended with whatever else runs on the private side."""
-    text = _CONFIG.read_text()
-    for name, value in (("LISTEN", PRIVATE.host), ("PHONE", PHONE), ("BORDER", PRIVATE.edge)):
-        text = text.replace(f"@{name}@", value)
-    directory = border.lab.private.directory()
-    (directory / "kamailio.cfg").write_text(text)
-    with (directory / "log").open("wb") as log:
-        running = border.lab.private.popen(
-            ["kamailio", "-f", directory / "kamailio.cfg", "-DD", "-E", "-m", "16", "-Y", directory],
-            stdout=log, stderr=subprocess.STDOUT, cwd=directory,
-        )  # fmt: skip
-
-    def ready() -> bool:
-        assert running.poll() is None, (directory / "log").read_text(errors="replace")
-        return answers_options(border.lab.private, (PRIVATE.host, 5060), 0.2, source=PRIVATE.host)
-
-    wait_until(ready, "Kamailio answers")
+    """A proxy that stays in the path (Record-Route), with its phones behind it."""
+    Kamailio(border, "kamailio_pbx.cfg")

@@ -1,0 +1,118 @@
+"""Flows of phones behind NAT are kept alive: what goes out over them, and to whom.
+
+A stream is held while a registration stands on it, and what it needs beside that the phone does. Over UDP we do it,
+except where the phone does (RFC 5626: one that numbers its flows). What goes out is four octets that every phone passes
+over, and now and then an OPTIONS, whose answer tells that the mapping lives. When: `sbc.b2bua.mappings` finds that out.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from sbc.b2bua.commands import HoldFlow, Ping, SendRequest
+from sbc.b2bua.context import Context, own_agent, uri_host
+from sbc.b2bua.network import KeepAlive
+from sbc.b2bua.registrations import Binding
+from sbc.sip import Headers, Hop, Request, ResponseReceived, TransactionFailed, TransactionTimedOut
+
+DEADLINE = "keep-alives"
+"""One for all flows; it belongs to no call."""
+
+_AT_ONCE = 50
+_PAUSE = 0.02
+"""After so many packets others get their turn, for so many seconds."""
+
+
+@dataclass(slots=True)
+class Question:
+    """An OPTIONS that a phone has not answered yet."""
+
+    hop: Hop
+
+
+def signs_of_nat(request: Request, contact_host: str, hop: Hop) -> str:
+    """What in a REGISTER tells that a NAT stands before the phone: "contact", "via", "contact, via"; or "": nothing.
+
+    An address that the phone gives for itself is not the one that it is seen from (RFC 3261 section 18.2.1, RFC 3581).
+    """
+    said = {"contact": contact_host, "via": request.via.host}
+    return ", ".join(name for name, host in said.items() if _is_elsewhere(host, hop.remote.host))
+
+
+def _is_elsewhere(host: str, source: str) -> bool:
+    if host == source:
+        return False
+    try:
+        return ipaddress.ip_address(host.strip("[]")) != ipaddress.ip_address(source.partition("%")[0])
+    except ValueError:
+        return False  # a name tells nothing
+
+
+def registered(context: Context, binding: Binding, *, restored: bool = False) -> None:
+    """A phone has registered over a flow, or again."""
+    wanted = context.access.keepalive
+    hop = binding.hop
+    if hop.connection is not None:
+        context.out.append(HoldFlow(hop, binding.until - context.now))
+    if hop.transport != "UDP" or binding.reg_id or binding.path or wanted is KeepAlive.OFF:
+        return
+    if binding.nat or wanted is KeepAlive.ALL:
+        context.mappings.keep(hop, binding.contact, binding.until, context.now, restored)
+        _plan(context)
+
+
+def moved(context: Context, former: Hop, hop: Hop) -> None:
+    """A phone has registered over another flow than before."""
+    context.mappings.moved(former, hop, context.now)
+
+
+def gone(context: Context, hop: Hop) -> None:
+    """A registration over this flow has ended; perhaps others have not."""
+    if not context.registrations.over(hop):
+        context.mappings.drop(hop)
+
+
+def due(context: Context) -> None:
+    """Some flows want something."""
+    for mapping, question in context.mappings.take(context.now, _AT_ONCE):
+        if question:
+            _ask(context, mapping.hop, mapping.contact)
+        else:
+            context.out.append(Ping(mapping.hop))
+    _plan(context)
+
+
+def _plan(context: Context) -> None:
+    when = context.mappings.next()
+    if when is not None:
+        context.deadlines.set("", DEADLINE, max(when, context.now + _PAUSE))
+
+
+def _ask(context: Context, hop: Hop, contact: str) -> None:
+    listener = context.places.listener_of(hop)
+    if listener is None:
+        return
+    us = f"sip:{uri_host(listener.advertised.host)}:{listener.advertised.port}"
+    branch = context.tokens.branch()
+    headers = Headers()
+    headers.add("Max-Forwards", "70")
+    headers.add("From", f"<{us}>;tag={context.tokens.tag()}")
+    headers.add("To", f"<{contact}>")
+    headers.add("Call-ID", context.tokens.call_id())
+    headers.add("CSeq", "1 OPTIONS")
+    headers.add("Contact", f"<{us}>")
+    own_agent(context, headers, "User-Agent")
+    context.pending[branch] = Question(hop)
+    context.out.append(SendRequest("", branch, Request("OPTIONS", contact, headers), hop))
+
+
+def answered(context: Context, event: ResponseReceived, question: Question) -> None:
+    """Whatever the phone says to it, it has heard us."""
+    context.mappings.answered(question.hop)
+    if event.response.status >= 200:
+        context.pending.pop(event.transaction, None)
+
+
+def lost(context: Context, event: TransactionTimedOut | TransactionFailed, question: Question) -> None:
+    context.mappings.unanswered(question.hop, context.now)

@@ -1,0 +1,151 @@
+"""Remote phones: baresip behind each type of NAT, registered through the SBC with Kamailio, which knows nothing of NAT.
+
+Each is called when its NAT would have forgotten it, and heard both ways. Measured on what was decoded.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from tests.support.baresip import Baresip, tone_share
+from tests.support.border import Border
+from tests.support.capture import Capture, Frame
+from tests.support.kamailio import Kamailio
+from tests.support.lab import PRIVATE, PUBLIC, wait_until
+from tests.support.leaks import Token, address_tokens, find_leaks, sightings
+from tests.support.nat import KINDS, PHONES, PORT_RESTRICTED, SYMMETRIC, Home, Kind
+
+pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("baresip", "kamailio", "kamcmd", "nft")]
+
+ALICE, BOB, DESK = 440, 880, 1320
+"""Hz of the tone that each one plays."""
+TALK = 2.0
+"""Seconds of conversation."""
+FORGETS = 5
+"""Seconds of silence after which the NATs forget a mapping."""
+CONFIG = f"""
+[zones.public]
+address = "{PUBLIC.edge}"
+[zones.private]
+address = "{PRIVATE.edge}"
+[peers.pbx]
+address = "{PRIVATE.host}"
+[access]
+domain = "example.com"
+registrar = "pbx"
+keepalive_interval = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def border() -> Iterator[Border]:
+    with Border(CONFIG) as border:
+        yield border
+
+
+@pytest.fixture
+def pbx(border: Border) -> Kamailio:
+    return Kamailio(border, "kamailio_registrar.cfg")
+
+
+def remote(home: Home, user: str, tone: int, number: int = 0, transport: str = "udp") -> Baresip:
+    """A phone at home, set up as its owner would: account, password, and the SBC as outbound proxy."""
+    passwords = {"alice": "wonderland-1", "bob": "builder-2"}
+    phone = Baresip(
+        home.phones, user, PHONES[number], tone=tone, answers=True, port=5062 + 2 * number, rtp=20000 + 200 * number,
+        transport=transport, proxy=f"sip:{PUBLIC.edge};transport={transport}",
+        domain="example.com", password=passwords[user],
+    )  # fmt: skip
+    wait_until(phone.registered, f"{user} is registered")
+    return phone
+
+
+def desk(border: Border) -> Baresip:
+    """A phone of the PBX's own network."""
+    return Baresip(border.lab.private, "desk", PRIVATE.others[0], tone=DESK, proxy=f"sip:{PRIVATE.host}")
+
+
+def converse(calling: Baresip, called: Baresip, uri: str, tones: tuple[int, int]) -> None:
+    """One calls the other, they talk, it hangs up. Raises AssertionError unless each heard the other's tone."""
+    calling.dial(uri)
+    wait_until(lambda: calling.calls() == called.calls() == 1, "the call is answered")
+    time.sleep(TALK)
+    calling.command("hangup")
+    wait_until(lambda: "terminated (duration" in called.log(), "the call ends for the other as well")
+    for phone, tone in zip((calling, called), reversed(tones), strict=True):
+        phone.stop()
+        samples, rate = phone.heard_last(TALK)
+        assert tone_share(samples, rate, tone) >= 0.95
+
+
+def assert_only_we_are_known(pbx: Kamailio, *users: str) -> None:
+    """One contact for each device, at the SBC; no phone's address, nor that of its NAT."""
+    contacts = pbx.contacts()
+    assert contacts.keys() == set(users)
+    for found in contacts.values():
+        (contact,) = found
+        assert re.fullmatch(rf"sip:[0-9a-f]{{24}}@{re.escape(PRIVATE.edge)}:5060", contact)
+    assert not re.search(r"192\.168\.|203\.0\.113\.", pbx.dump())
+
+
+def registrations(border: Border) -> list[str]:
+    """What the operator sees of them: a line for each flow."""
+    return [line for line in border.edge.sbc("registrations").splitlines() if "@example.com" in line]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_phone_is_called_when_its_nat_would_have_forgotten_it(border: Border, pbx: Kamailio, kind: Kind) -> None:
+    with (
+        Home(border.lab, kind, timeout=FORGETS) as home,
+        closing(Capture(home.phones)) as at_phone,
+        closing(Capture(border.lab.private)) as at_pbx,
+    ):
+        alice = remote(home, "alice", ALICE)
+        assert_only_we_are_known(pbx, "alice")
+        assert sightings(at_pbx.take(), address_tokens((*PHONES, home.public))) == []
+        office = desk(border)
+        time.sleep(FORGETS + 1.5)
+        converse(office, alice, f"sip:alice@{PRIVATE.host}", (DESK, ALICE))
+
+        secrets = address_tokens(PRIVATE.addresses()) | {Token("name", b"pbx.home.example")}
+        assert find_leaks(at_phone.take(), secrets) == []
+
+
+def test_a_phone_that_its_nat_has_forgotten_is_not_reached(border: Border, pbx: Kamailio) -> None:
+    """What the keep-alives are good for. Ours do not come again before the call does."""
+    with Home(border.lab, SYMMETRIC) as home, closing(Capture(home.phones)) as at_phone:
+        remote(home, "alice", ALICE)
+        home.forget()
+        with closing(Capture(border.lab.public)) as outside:
+            desk(border).dial(f"sip:alice@{PRIVATE.host}")
+            sent: list[Frame] = []
+
+            def invited_twice() -> bool:
+                sent.extend(outside.take())
+                return sum(b"INVITE sip:" in frame.data for frame in sent) >= 2
+
+            wait_until(invited_twice, "the SBC calls where the phone was, and again")
+        assert not any(b"INVITE sip:" in frame.data for frame in at_phone.take())
+
+
+def test_two_phones_behind_one_nat_call_each_other_through_the_pbx(border: Border, pbx: Kamailio) -> None:
+    with Home(border.lab, PORT_RESTRICTED, timeout=FORGETS) as home:
+        alice = remote(home, "alice", ALICE)
+        bob = remote(home, "bob", BOB, 1)
+        assert_only_we_are_known(pbx, "alice", "bob")
+        wait_until(lambda: len(registrations(border)) == 2, "both are written down")
+        assert all(re.search(rf"{home.public}:\d+/UDP .* yes ", line) for line in registrations(border))
+        time.sleep(FORGETS + 1.5)
+        converse(alice, bob, "sip:bob@example.com", (ALICE, BOB))
+
+
+def test_a_phone_is_called_over_the_connection_that_it_registered_on(border: Border, pbx: Kamailio) -> None:
+    with Home(border.lab, SYMMETRIC, timeout=FORGETS) as home:
+        alice = remote(home, "alice", ALICE, transport="tcp")
+        assert_only_we_are_known(pbx, "alice")
+        converse(desk(border), alice, f"sip:alice@{PRIVATE.host}", (DESK, ALICE))
