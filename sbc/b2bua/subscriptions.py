@@ -21,7 +21,7 @@ from sbc.b2bua.passages import (
     SubscriptionInput,
     SubscriptionState,
 )
-from sbc.sip import Dialog, Hop, Request, Response, SipError, TransactionId, parse_seconds
+from sbc.sip import Dialog, Headers, Hop, Request, Response, SipError, TransactionId, parse_seconds
 
 _POLICY = "subscriptions"
 _RETRY = (("Retry-After", "10"),)
@@ -49,12 +49,23 @@ def opened(context: Context, view: hooks.CallView, transaction: TransactionId) -
         return passage
     leg = passage.source
     leg.dialog, dialog.local_tag = dialog, leg.local_tag
+    leg.invite = _kept(request)
     whereabouts.follow_target(context, leg, request)
     subscription = Subscription(context.tokens.user(), event, leg)
     passage.subscription = subscription.id
     context.outside.subscriptions[subscription.id] = subscription
     context.outside.name(subscription, (leg,))
     return passage
+
+
+def _kept(request: Request) -> Request:
+    """What of a first SUBSCRIBE is still of use when it has been answered: there may be tens of thousands."""
+    headers = Headers()
+    for name in ("Call-ID", "CSeq", "Expires"):
+        value = request.headers.get(name)
+        if value is not None:
+            headers.add(name, value)
+    return Request(request.method, request.uri, headers)
 
 
 _EVENT = re.compile(r"\s*([A-Za-z0-9.!%*_+`'~-]+)\s*(?:;(.*))?", re.DOTALL)
@@ -202,6 +213,8 @@ def accepted(context: Context, passage: Passage, response: Response, leg: Leg) -
     elif leg.dialog.remote_tag == response.to.tag:
         leg.dialog.refresh_target(response)
         leg.dialog.confirmed = True
+    if "From" in leg.invite.headers:
+        leg.invite = _kept(leg.invite)
     whereabouts.follow_target(context, leg, response)
 
 
