@@ -409,6 +409,16 @@ class Exchange:
     glares: int = 0
 
 
+class Refusal(NamedTuple):
+    """A target's final failure response."""
+
+    response: Response
+    leg: Leg
+    """That it came on."""
+    ours: str = ""
+    """Why we could not even ask, where the response is of our own making."""
+
+
 @dataclass(slots=True)
 class Attempt:
     """A target that is being tried: its addresses are looked up, or an INVITE to one of them is out."""
@@ -535,8 +545,8 @@ class Call:
     """Request-URIs that redirections have led to, or came from."""
     b_legs: list[Leg] = field(default_factory=list)
     """Every leg that an INVITE was sent on."""
-    refusal: tuple[Response, Leg] | None = None
-    """The best failure response of the targets tried so far, and the leg that it came on."""
+    refusal: Refusal | None = None
+    """The best one of the targets tried so far."""
     clients: dict[TransactionId, Sent] = field(default_factory=dict)
     refers: dict[tuple[str, int], int] = field(default_factory=dict)
     """Side and CSeq number of a REFER that we passed on -> its CSeq number on the leg that it came from."""

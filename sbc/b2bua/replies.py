@@ -15,7 +15,7 @@ from sbc.b2bua import (
     teardown,
 )
 from sbc.b2bua.answers import acknowledge, answer_invite, session_description
-from sbc.b2bua.call import Call, Ending, Leg
+from sbc.b2bua.call import Call, Ending, Leg, Refusal
 from sbc.b2bua.commands import CallChanged, Respond
 from sbc.b2bua.context import Context, border, own_agent
 from sbc.b2bua.referred import our_place
@@ -142,9 +142,12 @@ def pass_refusal(context: Context, call: Call, event: object) -> None:
     if event is None:
         refuse_call(context, call, Ending("sbc", "no target could be reached", 503))
         return
-    assert isinstance(event, tuple)
-    received, leg = event
+    assert isinstance(event, Refusal)
+    received, leg, ours = event
     status = received.status
+    if ours:
+        refuse_call(context, call, Ending("sbc", ours, status, received.reason))
+        return
     cause = f"{status} {received.reason}"
     if status < 400:
         _pass_redirection(context, call, leg, received, cause)

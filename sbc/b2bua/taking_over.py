@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from sbc.b2bua import exchange, first_offer, joining, replies, teardown
 from sbc.b2bua.answers import answer_invite, session_description
-from sbc.b2bua.call import Action, Call, CallState, Ending, Exchange, Input, Leg, Replaced, Role
+from sbc.b2bua.call import Action, Call, CallState, Ending, Exchange, Input, Leg, Refusal, Replaced, Role
 from sbc.b2bua.commands import CallChanged
 from sbc.b2bua.context import Context
 from sbc.media import MediaError
@@ -79,7 +79,8 @@ def _refuse(context: Context, call: Call, status: int, reason: str) -> None:
 def offered(context: Context, call: Call, done: Exchange, response: Response) -> None:
     """The element that is taken over has answered the offer."""
     if response.status >= 300:
-        context.step(call, Input.REFUSAL, (response, call.b))
+        assert call.b is not None
+        context.step(call, Input.REFUSAL, Refusal(response, call.b))
     elif not done.answer:
         _refuse(context, call, 488, "the element that is taken over gave no answer")
     else:

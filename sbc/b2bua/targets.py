@@ -17,7 +17,7 @@ from sbc.b2bua import (
     session_timer,
     whereabouts,
 )
-from sbc.b2bua.call import Attempt, Call, CallState, Ending, Input, Leg, Purpose
+from sbc.b2bua.call import Attempt, Call, CallState, Ending, Input, Leg, Purpose, Refusal
 from sbc.b2bua.capabilities import allow, note, passed
 from sbc.b2bua.commands import Ask, CancelRequest, LegRecord
 from sbc.b2bua.context import Context, border, contact, own_agent, uri_host
@@ -188,13 +188,13 @@ def _send_invite(context: Context, call: Call, attempt: Attempt) -> None:
     unserved = privacy.unserved(received.headers) if not leg.trusted else None
     if unserved:  # RFC 3323 section 5
         reason = f"Privacy: {', '.join(sorted(unserved))} is critical"
-        context.step(call, Input.ENDED_HERE, Ending("sbc", reason, 500, "Privacy Not Available"))
+        _unfit(context, call, attempt, leg, 500, reason, "Privacy Not Available")
         return
     try:
         body = first_offer.made_for(context, call, leg, alone)
     except MediaError as fault:
         context.decided(call, "adapt_media", "media", f"reject {fault.status}", fault.reason)
-        context.step(call, Input.ENDED_HERE, Ending("sbc", fault.reason, fault.status))
+        _unfit(context, call, attempt, leg, fault.status, fault.reason)
         return
     request = _b_invite(context, call, leg, attempt, body)
     leg.invite = request
@@ -209,6 +209,15 @@ def _send_invite(context: Context, call: Call, attempt: Attempt) -> None:
     if call.targets or attempt.hops or target.others:
         silent = context.now + context.settings.target_timeout
         context.deadlines.set(call.id, f"silent {attempt.number}", silent)
+
+
+def _unfit(
+    context: Context, call: Call, attempt: Attempt, leg: Leg, status: int, reason: str, phrase: str | None = None
+) -> None:
+    """The call cannot be made as this target would have to get it; another target, or address, may take it."""
+    _remember(call, make_response(call.a.invite, status, phrase), leg, reason)
+    attempt.leg = None
+    _try_hop(context, call, attempt, reason)
 
 
 def _b_record(leg: Leg, target: Target) -> LegRecord:
@@ -377,10 +386,10 @@ def _redirected(context: Context, call: Call, attempt: Attempt, status: int) -> 
             _begin(context, call, target, True)
 
 
-def _remember(call: Call, response: Response, leg: Leg) -> None:
-    """Keep the better refusal: 16.7 step 6."""
-    if call.refusal is None or _rank(response, leg) < _rank(*call.refusal):
-        call.refusal = (response, leg)
+def _remember(call: Call, response: Response, leg: Leg, ours: str = "") -> None:
+    """Keep the better refusal: 16.7 step 6. `ours`: as in `Refusal`."""
+    if call.refusal is None or _rank(response, leg) < _rank(call.refusal.response, call.refusal.leg):
+        call.refusal = Refusal(response, leg, ours)
 
 
 def _ask_again(context: Context, call: Call, attempt: Attempt, leg: Leg) -> None:

@@ -34,6 +34,7 @@ from sbc.b2bua.call import (
     Input,
     Leg,
     Purpose,
+    Refusal,
     Replaced,
     Role,
     TakenOver,
@@ -255,14 +256,15 @@ def _not_answered(context: Context, placed: Call, event: object) -> None:
     """`event`: as the action of an ordinary call gets it."""
     if isinstance(event, Ending):
         ending = event
-    elif isinstance(event, tuple) and isinstance(event[1], Ending):  # a 2xx whose SDP cannot be served
+    elif isinstance(event, tuple) and not isinstance(event, Refusal):  # a 2xx whose SDP cannot be served
         response, ending = event
         assert placed.b is not None
         acknowledge(context, placed, placed.b, response, b"")
         teardown.hang_up(context, placed, placed.b, ending.reason)
-    elif isinstance(event, tuple):
-        response, _ = event
-        ending = Ending("callee", f"{response.status} {response.reason}", response.status)
+    elif isinstance(event, Refusal):
+        response = event.response
+        cause = event.ours or f"{response.status} {response.reason}"
+        ending = Ending("sbc" if event.ours else "callee", cause, response.status)
     else:
         ending = Ending("sbc", "no target could be reached", 503)
     status = ending.status or 503

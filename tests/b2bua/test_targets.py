@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from sbc.b2bua import Peer, Settings
+from sbc.media import MediaProfile
 from sbc.policy import RouteRule
 from sbc.sip import Address
 from tests.support.ladder import ANSWERED, HUNG_UP, Ladder
 from tests.support.world import CALLER, CALLER6, INSIDE, OUTSIDE6, PBX, PBX2, written
 
 BOTH = (RouteRule("both", to=("pbx", "pbx2")),)
+SILENT = MediaProfile(deny=("*",))
 PEERS = (Peer("pbx", "private", PBX.host), Peer("pbx2", "private", PBX2.host))
 
 
@@ -551,3 +554,26 @@ def test_credentials_that_name_a_hidden_host_stay_behind_and_that_is_said(ladder
     """
     )
     assert any("Proxy-Authorization stays behind" in line for line in ladder.trail)
+
+
+def test_a_target_that_the_call_does_not_fit_hands_over_to_the_next(new_ladder: Callable[..., Ladder]) -> None:
+    """No format is left for the first one."""
+    ladder = new_ladder(peers=(replace(PEERS[0], media=SILENT), PEERS[1]), routes=BOTH)
+    ladder.play("caller -> INVITE sdp", "caller <- 100", ANSWERED_BY_OTHER)
+    assert ladder.record.attempts == 2
+    assert any("target lost (10.0.0.5: no " in line for line in ladder.trail)
+
+
+def test_a_call_that_fits_no_target_is_refused_as_the_best_of_them_would(new_ladder: Callable[..., Ladder]) -> None:
+    ladder = new_ladder(peers=(replace(PEERS[0], media=SILENT), PEERS[1]), routes=BOTH)
+    ladder.play("""
+        caller -> INVITE sdp
+        caller <- 100
+        other <- INVITE sdp
+        other -> 503
+        other <- ACK
+        caller <- 488
+        caller -> ACK
+        0.1 s
+    """)
+    assert (ladder.record.ended_by, ladder.record.status) == ("sbc", 488)

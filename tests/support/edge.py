@@ -81,9 +81,18 @@ class Edge:
 
     def memory(self) -> int:
         """Bytes of memory of all its processes, shared pages counted once (PSS)."""
+        return sum(self.memories().values())
+
+    def memories(self) -> dict[str, int]:
+        """The same of each process, by its id and what its command line names it."""
         pattern = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
-        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.processes()]
-        return sum(int(found[1]) for text in rollups if (found := pattern.search(text))) * 1024
+        found = {}
+        for pid in sorted(self.processes()):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            name = "worker" if any("worker" in word for word in words) else "signalling"
+            pss = pattern.search(Path(f"/proc/{pid}/smaps_rollup").read_text())
+            found[f"{name} {pid}"] = int(pss[1]) * 1024 if pss else 0
+        return found
 
     def cpu(self) -> float:
         """Seconds of CPU time that its processes have used."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -127,6 +128,10 @@ class Sipp:
             else (self._directory / "screen").read_text(errors="replace")
         )
         return errors[-3000:] + "\n--- messages ---\n" + self.messages()[-6000:]
+
+    def finish(self, patience: float = 30.0) -> None:
+        """End it once its calls in progress have ended; without new ones."""
+        end_process(self._process, signal.SIGUSR1, patience)
 
     def stop(self) -> None:
         """End it, whatever its calls do."""
