@@ -109,6 +109,14 @@ class Context:
             view = LegView(leg.zone, leg.peer, source, leg.listener.advertised, leg.hop.remote.host)
             self.hooks.rewrite(message, view, received)
 
+    def rewrite_alone(self, hop: Hop, message: Request | Response) -> None:
+        """The same for a message of our own that belongs to no leg and goes over `hop`."""
+        if self.hooks.rewrites:
+            zone, listener = self.network.zones[hop.zone], self.places.listener_of(hop)
+            advertised = listener.advertised if listener is not None else hop.local
+            peer = self.places.peer(hop.zone, hop.remote.host)
+            self.hooks.rewrite(message, LegView(zone, peer, zone, advertised, hop.remote.host), None)
+
     def apply(self, call: Call, exchange: MediaExchange) -> None:
         """Have the plane follow what an offer or answer changed."""
         for flow in exchange.flows:
@@ -273,8 +281,13 @@ def answer(
     phrase: str = "",
     headers: tuple[tuple[str, str], ...] = (),
     to_tag: str | None = None,
+    hop: Hop | None = None,
 ) -> None:
-    """A final response of our own to a request; `call` is "" for one outside calls."""
+    """A final response of our own to a request; `call` is "" for one outside calls, which came over `hop`."""
     response = make_response(request, status, phrase or None, to_tag=to_tag, headers=headers)
     own_agent(context, response.headers, "Server")
+    if hop is not None:
+        context.rewrite_alone(hop, response)
+    elif context.hooks.rewrites and (found := context.dialogs.get((request.call_id, request.to.tag or ""))) is not None:
+        context.rewrite(*found, response, None)
     context.out.append(Respond(call, transaction, response))

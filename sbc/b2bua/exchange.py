@@ -524,6 +524,7 @@ def _own_success(context: Context, call: Call, leg: Leg, request: Request, body:
     if leg.confirmed:
         session_timer.answer(context, call, leg, request, response.headers)
     own_agent(context, response.headers, "Server")
+    context.rewrite(call, leg, response, None)
     return response
 
 

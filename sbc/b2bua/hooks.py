@@ -131,4 +131,6 @@ class Hooks(Protocol):
     def route(self, call: CallView) -> RouteVerdict: ...
 
     def rewrite(self, message: Request | Response, leg: LegView, received: Request | Response | None) -> None:
-        """Change `message`, which we are about to send, in place; `received` is what it answers or passes on."""
+        """Change `message`, which we are about to send, in place; `received` is what it passes on, None where it is all
+        our own. Not asked of what the transaction layer says itself: 100, CANCEL, the ACK of a refusal, responses to
+        what cannot be read."""

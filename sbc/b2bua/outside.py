@@ -47,7 +47,7 @@ def request_received(context: Context, request: Request, transaction: Transactio
             _settle(context, passage)
             return
         outcome = passage
-    _respond(context, request, transaction, outcome)
+    _respond(context, request, transaction, hop, outcome)
 
 
 def _answer(context: Context, view: hooks.CallView) -> hooks.Reject | None:
@@ -80,12 +80,12 @@ def dialog_request_received(context: Context, request: Request, transaction: Tra
     """A request with To tag that belongs to no call."""
     if not subscriptions.request_received(context, request, transaction, packet.hop):
         # 12.2.2: "If the UAS wishes to reject the request ... it MUST respond to the request with a 481"
-        _respond(context, request, transaction, hooks.Reject("call", 481, ""))
+        _respond(context, request, transaction, packet.hop, hooks.Reject("call", 481, ""))
 
 
-def _respond(context: Context, request: Request, transaction: TransactionId, verdict: hooks.Reject) -> None:
+def _respond(context: Context, request: Request, transaction: TransactionId, hop: Hop, verdict: hooks.Reject) -> None:
     tag = context.tokens.tag() if request.to.tag is None else None
-    answer(context, _NO_CALL, request, transaction, verdict.status, verdict.phrase, verdict.headers, tag)
+    answer(context, _NO_CALL, request, transaction, verdict.status, verdict.phrase, verdict.headers, tag, hop)
 
 
 # -- what comes back ---------------------------------------------------------------------------------------------------

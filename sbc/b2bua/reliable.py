@@ -274,6 +274,7 @@ def prack_answered(context: Context, call: Call, branch: TransactionId, response
     crossing.cross_headers(response.headers, built.headers, crossing_border)
     own_agent(context, built.headers, "Server")
     bodies.put(built, body, response, crossing_border)
+    context.rewrite(call, call.a, built, response)
     context.out.append(Respond(call.id, waiting.transaction, built))
 
 

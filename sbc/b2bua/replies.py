@@ -61,8 +61,25 @@ def a_response(context: Context, call: Call, other: Leg, received: Response, bod
     crossing.cross_headers(received.headers, headers, crossing_border)
     own_agent(context, headers, "Server")
     bodies.put(response, body, received, crossing_border)
+    if received.status in _CHALLENGES:
+        _add_challenges(call, headers)
     context.rewrite(call, leg, response, received)
     return response
+
+
+def _add_challenges(call: Call, headers: Headers) -> None:
+    """16.7 step 7: the 401 or 407 that is passed on brings the challenges of the other targets, too, so that the caller
+    can answer each of them."""
+    for refusal in call.challenges:
+        said, crossed = Headers(), Headers()
+        for name in _CHALLENGES.values():
+            for value in refusal.response.headers.get_all(name):
+                said.add(name, value)
+        crossing.cross_headers(said, crossed, border(refusal.leg, call.a))
+        for name in _CHALLENGES.values():
+            for value in crossed.get_all(name):
+                if value not in headers.get_all(name):
+                    headers.add(name, value)
 
 
 def phrase(received: Response, source: Leg) -> str | None:

@@ -388,6 +388,8 @@ def _redirected(context: Context, call: Call, attempt: Attempt, status: int) -> 
 
 def _remember(call: Call, response: Response, leg: Leg, ours: str = "") -> None:
     """Keep the better refusal: 16.7 step 6. `ours`: as in `Refusal`."""
+    if response.status in (401, 407) and len(call.challenges) < _MOST_FORKS:
+        call.challenges.append(Refusal(response, leg))
     if call.refusal is None or _rank(response, leg) < _rank(call.refusal.response, call.refusal.leg):
         call.refusal = Refusal(response, leg, ours)
 

@@ -157,12 +157,15 @@ def stray_answer(context: Context, call: Call, sent: Sent, response: Response) -
     """A 2xx that nobody waits for (late, after CANCEL, of another fork): ACK and BYE (13.2.2.4, 9.1)."""
     dialog = Dialog.as_uac(sent.request, response)
     hop = hop_to(context, sent.hop, dialog, response)
-    context.out.append(SendAck(call.id, dialog.request("ACK", None, cseq=response.cseq.number), hop))
+    ack = dialog.request("ACK", None, cseq=response.cseq.number)
+    context.rewrite_alone(hop, ack)
+    context.out.append(SendAck(call.id, ack, hop))
     fork = (dialog.call_id, dialog.remote_tag)
     if fork not in call.ended_forks and len(call.ended_forks) < _MOST_FORKS:
         call.ended_forks.add(fork)
         context.decided(call, "call", "call", "late answer ended", "a 2xx came that nobody waits for")
         bye = dialog.request("BYE", None)
+        context.rewrite_alone(hop, bye)
         branch = context.tokens.branch()
         call.clients[branch] = Sent(Purpose.BYE, sent.side, bye, hop)
         context.out.append(SendRequest(call.id, branch, bye, hop))

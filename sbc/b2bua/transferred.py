@@ -38,15 +38,13 @@ from sbc.b2bua.call import (
     Replaced,
     Role,
     TakenOver,
-    Transfer,
-    TransferInput,
-    TransferState,
 )
 from sbc.b2bua.commands import CallChanged, CallOpened, CallRecord, LegRecord
 from sbc.b2bua.context import Context, answer, border, own_agent, uri_host
 from sbc.b2bua.hooks import Drop, Reject, RouteVerdict, Targets
 from sbc.b2bua.network import Refer
 from sbc.b2bua.targets import let_all_go, try_targets
+from sbc.b2bua.transfer_state import Transfer, TransferInput, TransferState
 from sbc.media import MediaError
 from sbc.sip import Headers, Request, Response, SipError, TransactionId, Uri, parse_name_address
 

@@ -166,3 +166,33 @@ def test_the_rewriting_hook_has_the_last_word(new_ladder: Callable[..., Ladder])
     """)
     assert ("INVITE", "private", "public") in hooks.seen
     assert ("BYE", "public", "private") in hooks.seen
+
+
+def test_the_rewriting_hook_sees_what_we_say_of_our_own(new_ladder: Callable[..., Ladder]) -> None:
+    made: list[Ladder] = []
+    hooks = Stamping(made)
+    made.append(new_ladder(hooks=hooks))
+    made[0].play("""
+        caller -> OPTIONS
+        caller <- 200 OPTIONS | X-Stamp: public
+        caller -> INVITE sdp
+        caller <- 100
+        callee <- INVITE sdp
+        callee -> 200 sdp tag=one
+        callee <- ACK
+        caller <- 200 sdp
+        caller -> ACK
+        callee -> 200 sdp tag=two
+        callee <- ACK | X-Stamp: private
+        callee <- BYE | X-Stamp: private
+        callee -> 200 BYE
+        caller -> NONSENSE
+        caller <- 405 NONSENSE | X-Stamp: public
+        caller -> UPDATE
+        caller <- 200 UPDATE | X-Stamp: public
+        caller -> BYE
+        caller <- 200 BYE | X-Stamp: public
+        callee <- BYE | X-Stamp: private
+        callee -> 200 BYE
+    """)
+    made[0].play("0.1 s", "caller -> INFO", "caller <- 481 INFO | X-Stamp: public")

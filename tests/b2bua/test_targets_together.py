@@ -104,6 +104,23 @@ def test_the_caller_is_refused_when_all_have_refused_and_with_the_best(both: Lad
     )
 
 
+def test_the_challenges_of_all_come_together(both: Ladder) -> None:
+    """RFC 3261 section 16.7 step 7; one that names a host of the hidden zone stays here."""
+    both.play(
+        BOTH_RING,
+        """
+        callee -> 407 | Proxy-Authenticate: Digest realm="office", nonce="x"
+            | +Proxy-Authenticate: Digest realm="10.0.0.5", nonce="x"
+        callee <- ACK
+        other -> 401 | WWW-Authenticate: Digest realm="desk", nonce="y"
+        other <- ACK
+        caller <- 407 | Proxy-Authenticate: Digest realm="office", nonce="x"
+            | WWW-Authenticate: Digest realm="desk", nonce="y"
+        caller -> ACK
+    """,
+    )
+
+
 def test_one_that_declines_for_all_ends_it_for_all(both: Ladder) -> None:
     """RFC 3261 section 16.7 step 5."""
     both.play(

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from sbc.b2bua import Interworking, Peer, Refer, Settings
-from sbc.b2bua.call import TransferInput, TransferState
+from sbc.b2bua.transfer_state import TransferInput, TransferState
 from sbc.b2bua.transferred import IGNORED, TRANSITIONS
 from sbc.policy import RouteRule
 from sbc.sip import Address

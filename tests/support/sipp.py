@@ -120,14 +120,13 @@ class Sipp:
         path = self._directory / "messages"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def trouble(self) -> str:
+    def errors(self) -> str:
+        """What it complains of."""
         path = self._directory / "errors"
-        errors = (
-            path.read_text(errors="replace")
-            if path.exists()
-            else (self._directory / "screen").read_text(errors="replace")
-        )
-        return errors[-3000:] + "\n--- messages ---\n" + self.messages()[-6000:]
+        return (path if path.exists() else self._directory / "screen").read_text(errors="replace")
+
+    def trouble(self) -> str:
+        return self.errors()[-3000:] + "\n--- messages ---\n" + self.messages()[-6000:]
 
     def finish(self, patience: float = 30.0) -> None:
         """End it once its calls in progress have ended; without new ones."""
