@@ -513,6 +513,9 @@ class Call:
     """Id of the call that this one has exchanged a leg with, or that it is placed for."""
     taken: tuple[str, str] = ("", "")
     """What is to be taken over: call and side."""
+    introductions: dict[str, str] = field(default_factory=dict)
+    """By side of a leg that has not been told yet who is there since its legs were joined: the identity to be asserted,
+    "" where only From tells it."""
     rounds: int = 0
     """Offers of our own that were made since its legs were joined."""
     aliases: list[str] = field(default_factory=list)

@@ -130,17 +130,17 @@ def offer_to(context: Context, call: Call, leg: Leg, body: bytes, purpose: str) 
     return True
 
 
-def refresh(context: Context, call: Call, leg: Leg) -> bool:
+def refresh(context: Context, call: Call, leg: Leg, purpose: str = REFRESH) -> bool:
     """Ask the element of `leg` whether the session still is, without changing it (RFC 4028 section 10). False if
     another exchange is under way."""
     if _not_now(call, leg, leg, "UPDATE") is not None or not leg.confirmed or call.media is None:
         return False
     if allows(leg, "UPDATE"):
-        call.exchange = Exchange("", leg.side, "UPDATE", False, purpose=REFRESH)
+        call.exchange = Exchange("", leg.side, "UPDATE", False, purpose=purpose)
         _send(context, call, call.exchange, leg, b"")
         return True
     body = call.media.standing(leg.side)
-    return bool(body) and offer_to(context, call, leg, body, REFRESH)
+    return bool(body) and offer_to(context, call, leg, body, purpose)
 
 
 def _not_now(call: Call, leg: Leg, other: Leg | None, method: str) -> Reject | None:
@@ -197,6 +197,7 @@ def _send(context: Context, call: Call, exchange: Exchange, leg: Leg, body: byte
         crossing.cross_headers(received.headers, headers, crossing_border)
     else:
         headers.add("Allow", ALLOW)
+        connected.introduce(call, leg, headers)
     if leg.confirmed:
         session_timer.ask(context, leg, headers)
     own_agent(context, headers, "User-Agent")

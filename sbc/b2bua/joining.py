@@ -7,7 +7,7 @@ they are, with their dialogs, ports and timers; offers of our own make each know
 
 from __future__ import annotations
 
-from sbc.b2bua import dtmf, exchange, session_timer, teardown
+from sbc.b2bua import connected, dtmf, exchange, session_timer, teardown
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Purpose, Sent
 from sbc.b2bua.commands import CallChanged, RemoveFlow
 from sbc.b2bua.context import Context
@@ -55,6 +55,11 @@ def join(context: Context, call: Call, side: str, rest: Call, rest_side: str) ->
     _rewrite_record(context, call, side, rest, rest_side)
     call.first.retell = False
     call.rounds = 0
+    call.introductions.clear()
+    rest.introductions.clear()
+    if call.b is not None:
+        connected.met(context, call, call.a, call.b)
+        connected.met(context, call, call.b, call.a)
     call.partner, rest.partner = rest.id, call.id
     context.decided(call, "call", "transfer", "joined", f"leg {side} is now who was in call {rest.id}")
     context.decided(rest, "call", "transfer", "joined", f"its leg {rest_side} goes on in call {call.id}")
@@ -156,6 +161,21 @@ def agree(context: Context, call: Call) -> None:
             return
     if any(stream.apart for stream in media.streams):
         context.step(call, Input.ENDED_HERE, _APART)
+        return
+    for told in (call.a, call.b):
+        if told is not None and told.side in call.introductions and _introduced(context, call, told):
+            return
+
+
+def _introduced(context: Context, call: Call, leg: Leg) -> bool:
+    """Tell who has needed no offer who is there now; False where there is no way but a re-INVITE, for which this is too
+    little an occasion."""
+    if not exchange.allows(leg, "UPDATE"):
+        del call.introductions[leg.side]
+        return False
+    if not may_move(call, leg) or not exchange.refresh(context, call, leg, PURPOSE):
+        context.deadlines.set(call.id, "agree", context.now + _SOON)
+    return True
 
 
 def agreed(context: Context, call: Call, response: Response) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from sbc.b2bua import Peer
+from sbc.policy import RouteRule
+from sbc.sip import Address
 from tests.support.ladder import HUNG_UP, Ladder
-from tests.support.world import CALLER, PBX
+from tests.support.world import CALLER, PBX, PBX2
 
 KNOWS_UPDATE = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE"
 
@@ -304,5 +306,108 @@ def test_the_reason_of_a_cancel_crosses(ladder: Ladder) -> None:
         callee -> 200 CANCEL
         callee -> 487
         callee <- ACK
+    """
+    )
+
+
+# -- after a transfer that is done here --------------------------------------------------------------------------------
+
+KNOWS = "Supported: from-change | Allow: INVITE, ACK, BYE, CANCEL, UPDATE"
+REFERRED = """
+    {0} -> REFER | Refer-To: <sip:{1}> | Refer-Sub: false | Require: norefersub
+    {0} <- 200 REFER
+"""
+
+
+@pytest.fixture
+def transfer(new_ladder: Callable[..., Ladder]) -> Ladder:
+    ladder = new_ladder()
+    ladder.party("dave", Address("198.51.100.9", 5090), "sip:1002@192.0.2.1")
+    return ladder
+
+
+def test_who_is_transferred_hears_to_whom_where_it_knows_that_from_can_change(transfer: Ladder) -> None:
+    transfer.play(
+        f"""
+        caller -> INVITE sdp | {KNOWS}
+        caller <- 100
+        callee <- INVITE sdp
+        callee -> 200 sdp
+        callee <- ACK
+        caller <- 200 sdp
+        caller -> ACK
+        {REFERRED.format("callee", "2002@198.51.100.9:5090")}
+        dave <- INVITE sdp
+        dave -> 200 sdp | {KNOWS}
+        dave <- ACK
+        caller <- UPDATE | From: <sip:2002@198.51.100.9:5090>;tag=* | -P-Asserted-Identity | -Content-Type
+        caller -> 200 UPDATE
+        callee -> BYE
+        callee <- 200 BYE
+        dave -> BYE
+        dave <- 200 BYE
+        caller <- BYE | From: <sip:2002@198.51.100.9:5090>;tag=*
+        caller -> 200 BYE
+        0.1 s
+    """
+    )
+
+
+@pytest.mark.parametrize("status", [405, 500])
+def test_it_does_not_matter_whether_it_listens(transfer: Ladder, status: int) -> None:
+    transfer.play(
+        f"""
+        caller -> INVITE sdp | {KNOWS}
+        caller <- 100
+        callee <- INVITE sdp
+        callee -> 200 sdp
+        callee <- ACK
+        caller <- 200 sdp
+        caller -> ACK
+        {REFERRED.format("callee", "2002@198.51.100.9:5090")}
+        dave <- INVITE sdp
+        dave -> 200 sdp
+        dave <- ACK
+        caller <- UPDATE
+        caller -> {status} UPDATE
+        callee -> BYE
+        callee <- 200 BYE
+        dave -> BYE
+        dave <- 200 BYE
+        caller <- BYE
+        caller -> 200 BYE
+        0.1 s
+    """
+    )
+
+
+def test_in_the_trust_domain_an_identity_is_asserted(new_ladder: Callable[..., Ladder]) -> None:
+    """One who allows no UPDATE hears nothing."""
+    ladder = new_ladder(
+        peers=(Peer("pbx", "private", PBX.host), Peer("pbx2", "private", PBX2.host)),
+        routes=(RouteRule("two", numbers=("1002",), to=("pbx2",)), RouteRule("one", to=("pbx",))),
+    )
+    ladder.play(
+        f"""
+        caller -> INVITE sdp
+        caller <- 100
+        callee <- INVITE sdp
+        callee -> 200 sdp | Allow: INVITE, ACK, BYE, CANCEL, UPDATE
+        callee <- ACK
+        caller <- 200 sdp
+        caller -> ACK
+        {REFERRED.format("caller", "1002@192.0.2.1")}
+        other <- INVITE sdp sip:1002@10.0.0.6 | From: <sip:1001@10.0.0.1>;tag=*
+        other -> 200 sdp
+        other <- ACK
+        callee <- UPDATE | P-Asserted-Identity: <sip:1002@10.0.0.1> | From: "Caller" <*>;tag=*
+        callee -> 200 UPDATE
+        caller -> BYE
+        caller <- 200 BYE
+        callee -> BYE
+        callee <- 200 BYE
+        other <- BYE
+        other -> 200 BYE
+        0.1 s
     """
     )
