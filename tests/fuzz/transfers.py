@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from sbc.b2bua.bodies import session_description
 from sbc.sip import Address, Dialog, RequestReceived, Response, ResponseReceived, SipError, parse_name_address
-from tests.support.phone import Phone, sdp
+from tests.support.phone import Phone
 from tests.support.world import CALLER, INSIDE, OUTSIDE, PBX
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Transfers:
         self._call(phone, uri, (("Replaces", value),))
 
     def _call(self, phone: Phone, uri: str, headers: tuple[tuple[str, str], ...]) -> None:
-        body = sdp(phone.address, 7000) if self.history.rng.random() < 0.9 else b""
+        body = self.history.sessions.offer(phone.address, 7000) if self.history.rng.random() < 0.9 else b""
         transaction = phone.call(uri, body, (*headers, *self.history.extensions()))
         self._sent[transaction] = phone.sent[transaction]
         if self.history.rng.random() < 0.1:
@@ -152,7 +153,7 @@ class Transfers:
         dialog = Dialog.as_uac(self._sent[transaction], response)
         ack = dialog.request("ACK", None, cseq=response.cseq.number)
         if not self._sent[transaction].body:
-            ack.body = sdp(phone.address, 7100, 2)
+            ack.body = self.history.sessions.answer(session_description(response), phone.address, 7100, 2)
             ack.headers.add("Content-Type", "application/sdp")
         phone.run(phone.stack.send_ack(ack, phone.hop, self.history.events.now))
         if self.history.rng.random() < 0.3:

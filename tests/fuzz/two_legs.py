@@ -24,13 +24,15 @@ from sbc.b2bua import (
     Settings,
     Targets,
 )
+from sbc.b2bua.bodies import session_description
 from sbc.media import DtmfReceived, PlaneLost, Silent
 from sbc.policy import RouteRule
 from sbc.sip import Address, Dialog, Limits, Request, RequestReceived, Response, ResponseReceived, SipError, parse
 from tests.fuzz.histories import main, played, tried
+from tests.fuzz.sessions import Sessions
 from tests.fuzz.transfers import Transfers
 from tests.support.conduct import Conduct
-from tests.support.phone import SDP, Phone, sdp
+from tests.support.phone import SDP, Phone
 from tests.support.world import CALLER, INSIDE, OUTSIDE, PBX, PBX2, Edge, Events, Weather, Wires
 
 MOST_STEPS = 40_000
@@ -117,6 +119,7 @@ class History:
         self.network = Wires(self.events, random.Random(seed + 1), weather)
         self.malign = rng.random() < 0.5
         self.outward = rng.random() < 0.3
+        self.sessions = Sessions(rng)
         self.edge = self._edge(seed)
         self.conduct = Conduct(self.edge.b2bua)
         near, gate, far = (PBX, INSIDE, (CALLER,)) if self.outward else (CALLER, OUTSIDE, (PBX, PBX2))
@@ -126,7 +129,7 @@ class History:
         self.callees = [self.callee(address, there, seed + 3 + n) for n, address in enumerate(far)]
         self.transfers = Transfers(self)
         self.offered = rng.random() < 0.85
-        body = sdp(near, 4000) if self.offered else b""
+        body = self.sessions.offer(near, 4000) if self.offered else b""
         headers = (("Contact", self.caller.contact), *self._whims(self.outward), *self.extensions())
         self.early: dict[str, Dialog] = {}
         self.rseq: dict[str | None, int] = {}
@@ -265,7 +268,8 @@ class History:
             direction = rng.choice(("sendrecv", "sendonly", "inactive"))
             body = rng.choice((b"x", b"call 10.0.0.83" if phone.address.host.startswith("10.") else b"y", b""))
             if method in ("INVITE", "UPDATE"):
-                body = b"" if rng.random() < 0.2 else sdp(phone.address, 4000 + 2 * version, version, direction)
+                described = rng.random() < 0.8
+                body = self.sessions.offer(phone.address, 4000 + 2 * version, version, direction) if described else b""
             self.later(20, lambda method=method, body=body: self._request(phone, method, body))
         for _ in range(self.digits.choice((0, 0, 1, 5))):
             self.events.after(self.digits.random() * 20, lambda: self._press(phone))
@@ -280,6 +284,13 @@ class History:
             phone.in_dialog("INFO", self.digits.choice((b"Signal=5\r\nDuration=160\r\n", b"5")), kind, ())
         elif flows:
             self.edge.tell(DtmfReceived(self.digits.choice(flows), self.digits.choice("ab"), "5", 100))
+
+    def _described(self, phone: Phone, request: Request, port: int, version: int = 1) -> bytes:
+        """The session in a response: an answer, or an offer where the request has none."""
+        said = session_description(request)
+        if said:
+            return self.sessions.answer(said, phone.address, port, version)
+        return self.sessions.offer(phone.address, port, version)
 
     def _request(self, phone: Phone, method: str, body: bytes) -> None:
         if phone.dialog is not None:
@@ -307,14 +318,22 @@ class History:
         request = dialog.request("PRACK", None)
         request.headers.add("RAck", f"{response.headers.get('RSeq')} {response.cseq}")
         if (response.body and not self.offered) or self.rng.random() < 0.1:
-            request.body = sdp(phone.address, 4200, 3)
+            said = session_description(response)
+            answers = said and not self.offered
+            say = (
+                self.sessions.answer(said, phone.address, 4200, 3)
+                if answers
+                else self.sessions.offer(phone.address, 4200, 3)
+            )
+            request.body = say
             request.headers.add("Content-Type", "application/sdp")
         phone.send(request)
 
     def _ack(self, phone: Phone, event: ResponseReceived) -> None:
         chance = self.rng.random()
-        delayed = event.response.body and not phone.sent[event.transaction].body
-        body = sdp(phone.address, 4100, 7) if delayed and chance < 0.9 else b""
+        said = session_description(event.response)
+        delayed = said and not phone.sent[event.transaction].body
+        body = self.sessions.answer(said, phone.address, 4100, 7) if delayed and chance < 0.9 else b""
         if chance < 0.94:
             phone.ack(event.response, body)
         elif chance < 0.97:
@@ -334,7 +353,8 @@ class History:
         if event.request.method == "REFER":
             self.transfers.referred(phone, event)
         elif event.request.method == "PRACK":
-            self._answer(phone, event, 200, sdp(phone.address, 6200, 2) if event.request.body else b"")
+            said = session_description(event.request)
+            self._answer(phone, event, 200, self.sessions.answer(said, phone.address, 6200, 2) if said else b"")
         elif event.request.method in ("INVITE", "UPDATE"):
             chance = rng.random()
             if chance < 0.2:
@@ -343,7 +363,7 @@ class History:
                 self._answer(phone, event, 180)  # and that was all
             else:
                 asked = event.request.method == "INVITE" or event.request.body
-                body = sdp(phone.address, 6100, 5) if chance >= 0.3 and asked else b""
+                body = self._described(phone, event.request, 6100, 5) if chance >= 0.3 and asked else b""
                 self.later(rng.choice((0.01, 2)), lambda: self._answer(phone, event, 200, body))
         else:
             self._answer(phone, event, 200)
@@ -359,7 +379,7 @@ class History:
         forks = tuple(tag and f"{tag}-{phone.address.port}" for tag in forks)
         for tag in forks:
             for status in rng.choice(((), (180,), (180, 183), (183, 180, 181))):
-                body = sdp(phone.address, 6000) if status == 183 and request.body else b""
+                body = self._described(phone, request, 6000) if status == 183 and request.body else b""
                 self.later(
                     1, lambda status=status, body=body, tag=tag: self._provisional(phone, event, status, body, tag)
                 )
@@ -377,14 +397,16 @@ class History:
             self.rseq[tag] = self.rseq.get(tag, 100) + 1
             reliable = (("Require", "100rel"), ("RSeq", str(self.rseq[tag])))
             if not event.request.body and self.rng.random() < 0.5:
-                body = sdp(phone.address, 6000)
+                body = self.sessions.offer(phone.address, 6000)
         phone.answer(event, status, body, (*self._whims(phone.address.host.startswith("10.")), *reliable), tag)
 
     def _final(self, phone: Phone, event: RequestReceived, status: int, tag: str | None) -> None:
         if phone.cancelled and phone.obeys:
             return
         chance = self.rng.random()
-        body = b"v=rubbish\r\n" if chance < 0.03 else b"" if chance < 0.06 else sdp(phone.address, 6000)
+        body = b"v=rubbish\r\n" if chance < 0.03 else b""
+        if chance >= 0.06:
+            body = self._described(phone, event.request, 6000)
         first = phone.dialog is None
         whims = (*self._whims(phone.address.host.startswith("10.")), *self._abilities())
         if status == 302:
