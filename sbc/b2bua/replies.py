@@ -61,7 +61,7 @@ def a_response(context: Context, call: Call, other: Leg, received: Response, bod
     crossing.cross_headers(received.headers, headers, crossing_border)
     own_agent(context, headers, "Server")
     bodies.put(response, body, received, crossing_border)
-    if received.status in _CHALLENGES:
+    if received.status in CHALLENGES:
         _add_challenges(call, headers)
     context.rewrite(call, leg, response, received)
     return response
@@ -72,11 +72,11 @@ def _add_challenges(call: Call, headers: Headers) -> None:
     can answer each of them."""
     for refusal in call.challenges:
         said, crossed = Headers(), Headers()
-        for name in _CHALLENGES.values():
+        for name in CHALLENGES.values():
             for value in refusal.response.headers.get_all(name):
                 said.add(name, value)
         crossing.cross_headers(said, crossed, border(refusal.leg, call.a))
-        for name in _CHALLENGES.values():
+        for name in CHALLENGES.values():
             for value in crossed.get_all(name):
                 if value not in headers.get_all(name):
                     headers.add(name, value)
