@@ -11,7 +11,7 @@ import re
 
 from sbc.b2bua import bodies, capabilities, hooks, relay, whereabouts
 from sbc.b2bua.call import Leg
-from sbc.b2bua.context import Context, answer, own_agent
+from sbc.b2bua.context import Context, answer, own_agent, uri_host
 from sbc.b2bua.passages import (
     IGNORED,
     TRANSITIONS,
@@ -166,6 +166,8 @@ def _pass(
     """Build the same request on the other leg and send it; or why it cannot cross."""
     assert other.dialog is not None
     edge = relay.border_between(context, leg, other)
+    if leg is subscription.b:
+        edge = edge._replace(our_host=_place_watched(context, subscription) or edge.our_host)
     refusal = bodies.refusal(request, edge, offers=False)
     if refusal is not None and _state(request)[0] != "terminated":  # the end is told without it
         return refusal
@@ -175,6 +177,15 @@ def _pass(
     passage = Passage("", request, transaction, leg, subscription=subscription.id)
     relay.dispatch(context, relay.register(context, passage), other, built)
     return None
+
+
+def _place_watched(context: Context, subscription: Subscription) -> str:
+    """What the subscriber calls us, where it has named us: bodies name who is watched as it has done, or it would not
+    recognise them."""
+    host = subscription.a.invite.request_uri.host
+    access = context.settings.access
+    ours = host in context.places.own_hosts or (access is not None and host in access.domains)
+    return uri_host(host) if ours else ""
 
 
 def _state(request: Request) -> tuple[str, int | None]:

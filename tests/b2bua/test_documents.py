@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sbc.b2bua import Access, Settings
 from sbc.b2bua.documents import KINDS, rewritten
 from sbc.b2bua.hosts import Border
 from sbc.sip import Address
@@ -297,6 +299,26 @@ def test_a_call_through_us_is_told_of_as_the_watcher_can_take_it_over(ladder: La
     ladder.play(UNWATCHES)
     ladder.parties["callee"].identity = in_call
     ladder.play(HUNG_UP)
+
+
+def test_who_is_watched_is_named_as_the_watcher_did(new_ladder: Callable[..., Ladder]) -> None:
+    ladder = new_ladder(settings=Settings(access=Access("public", ("example.com",), "pbx", key=b"site")))
+    ladder.party("watcher", Address("198.51.100.8", 5060), "sip:1001@example.com")
+    ladder.bodies["told"] = (
+        "application/dialog-info+xml",
+        b'<dialog-info entity="sip:1001@10.0.0.5"><dialog id="1"/></dialog-info>',
+    )
+    ladder.play(
+        WATCHES,
+        """
+        callee -> NOTIFY told | Event: dialog | Subscription-State: active
+        watcher <- NOTIFY body
+        watcher -> 200 NOTIFY
+        callee <- 200 NOTIFY
+    """,
+    )
+    assert b'entity="sip:1001@example.com"' in ladder.parties["watcher"].requests["NOTIFY"].body
+    ladder.play(UNWATCHES)
 
 
 def test_what_a_side_that_is_not_hidden_says_crosses_octet_for_octet(ladder: Ladder) -> None:
