@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sbc.service.config import parse
-from tests.support import crossing_page, flows_page
+from tests.support import crossing_page, flows_page, remote_phones
 from tests.support.machine import EDGE
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +33,19 @@ def test_the_configuration_in_the_readme_is_the_minimal_example() -> None:
     (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     example = (ROOT / "etc/examples/minimal.toml").read_text("utf-8")
     assert parse(block, "t", EDGE).network == parse(example, "t", EDGE).network
+
+
+def test_two_settings_make_an_edge_for_remote_phones() -> None:
+    """The configuration that the page on it tells to write; `tests/interop/test_registration.py` runs it."""
+    config = parse(remote_phones.configuration(), "t", EDGE)
+    assert config.access is not None
+    assert (config.access.zone, config.access.domains, config.access.registrar) == ("public", ("example.com",), "pbx")
+    assert (config.network.peers["pbx"].zone, config.network.zones["public"].open) == ("private", True)
+
+
+@pytest.mark.parametrize("key", re.findall(r"`(\w+)(?: = [^`]+)?` in `\[", remote_phones.PAGE.read_text("utf-8")))
+def test_settings_that_the_page_on_remote_phones_names_exist(key: str) -> None:
+    assert re.search(rf"(?m)^#?{key} = ", (ROOT / "etc/sbc.toml").read_text("utf-8"))
 
 
 def test_settings_that_the_guide_names_exist() -> None:
