@@ -1,9 +1,9 @@
 """Digits (DTMF): telephone-events (RFC 4733) of one leg become SIP INFO on the other, and the other way round.
 
 Where both elements speak telephone-events, these pass in RTP and nothing is done here; where neither does, INFO passes
-as any other. Between one that has them and one that takes INFO (RFC 6086 section 4.2.1: bodies of no package, such as
-`application/dtmf-relay`, are the older usage of RFC 2976) each digit is said again as the other one wants it. Digits
-may be card numbers: which one it is stands in no log, trail or record.
+as any other. Between one that has them and one that takes INFO (of no package, as `application/dtmf-relay`: what RFC
+6086 calls legacy usage) each digit is said again as the other one wants it. Digits may be card numbers: which one it is
+stands in no log, trail or record.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def taken(context: Context, call: Call, leg: Leg, other: Leg, request: Request, 
 
 
 def _kind(request: Request) -> str:
-    """The content type of a digit; "" for any other INFO, those of a package among them (RFC 6086 section 4)."""
+    """The content type of a digit; "" for any other INFO, those of a package (RFC 6086) among them."""
     try:
         kind = request.content_type if request.body else None
     except SipError:

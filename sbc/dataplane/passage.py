@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sbc.dataplane.side import Side
 
 _MOST_FORMATS = 64
+_TOLD_A_SECOND, _TOLD_AT_ONCE = 25.0, 16.0
+"""Events of a side that are told: nobody presses faster, but somebody may pretend to."""
 
 
 class Passage:
@@ -37,6 +39,8 @@ class Passage:
         "_detector",
         "_digits",
         "_last",
+        "_may_tell",
+        "_may_tell_at",
         "_packets",
         "_say_at",
         "_shift",
@@ -55,6 +59,8 @@ class Passage:
         self.onward: tuple[int, int] | None = None
         """Payload number and clock rate of events that are sent to the other side; None: it takes none."""
         self._detector: EventDetector | None = None
+        self._may_tell = _TOLD_AT_ONCE
+        self._may_tell_at = 0.0
         self._swallow: frozenset[int] = frozenset()
         self._shift = SequenceShift()
         self._digits: deque[tuple[str, int]] = deque(maxlen=MOST_WAITING_DIGITS)
@@ -107,7 +113,7 @@ class Passage:
         if detector is not None and number in detector.rates:
             buffer = self._buffer
             payload = memoryview(buffer)[payload_at(buffer, size) : size]
-            self._tell(detector.packet(number, ssrc, timestamp, payload, now))
+            self._tell(detector.packet(number, ssrc, timestamp, payload, now), now)
             if detector.deadline is not None:
                 self.side.relay.keep_time(self)
         if number in self._swallow or self._packets:
@@ -134,7 +140,7 @@ class Passage:
         """Do what is due; gives the time of the next thing, None if there is none."""
         times = []
         if self._detector is not None:
-            self._tell(self._detector.expire(now))
+            self._tell(self._detector.expire(now), now)
             if self._detector.deadline is not None:
                 times.append(self._detector.deadline)
         while (self._packets or self._digits) and now >= self._say_at:
@@ -176,7 +182,14 @@ class Passage:
             self._shift.begin(ssrc, sequence)
         return timestamp
 
-    def _tell(self, over: list[Heard]) -> None:
+    def _tell(self, over: list[Heard], now: float) -> None:
+        if not over:
+            return
         side = self.side
+        self._may_tell = min(_TOLD_AT_ONCE, self._may_tell + (now - self._may_tell_at) * _TOLD_A_SECOND)
+        self._may_tell_at = now
         for digit, duration in over:
+            if self._may_tell < 1:
+                return
+            self._may_tell -= 1
             side.relay.events.append(["k", side.flow.id, side.name, digit, duration])

@@ -118,3 +118,19 @@ def test_a_flow_that_is_removed_in_the_middle_of_a_digit_says_no_more(bench: Ben
     assert bench.relay.timed == {}
     tick(bench, 0.1)
     assert bench.bob.pending() == []
+
+
+def test_who_sends_events_faster_than_anybody_presses_is_not_told_of_each(bench: Bench) -> None:
+    treated(bench, [[], [[101, 8000]], None, True, True])
+
+    def pressed(first: int) -> int:
+        bench.relay.events.clear()
+        for number in range(first, first + 50):
+            bench.alice.send(PORT, rtp(number, number=101, timestamp=number * 800, payload=b"\x01\x8a\x03\x20"))
+            bench.run()
+        return len(bench.events("k"))
+
+    assert pressed(1) == 16
+    assert pressed(51) == 0
+    bench.relay.now += 0.4
+    assert pressed(101) == 10
