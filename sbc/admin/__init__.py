@@ -13,6 +13,7 @@ from sbc.admin.commands import (
     add_explain_command,
     add_registrations_command,
 )
+from sbc.admin.users import add_user_command, made_up_password
 
 if TYPE_CHECKING:
     from sbc.admin.answering import AnsweringPeer
@@ -23,6 +24,8 @@ __all__ = [
     "add_demo_command",
     "add_explain_command",
     "add_registrations_command",
+    "add_user_command",
+    "made_up_password",
 ]
 
 

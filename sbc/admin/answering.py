@@ -15,7 +15,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from sbc.admin.phone import Phone, PhoneCall, PhoneSettings
+from sbc.admin.phone import Phone, PhoneCall
+from sbc.admin.phone_account import PhoneSettings
 
 log = Logger()
 TONE = 880.0

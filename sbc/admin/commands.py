@@ -80,11 +80,12 @@ def add_demo_command(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "demo",
         help="place a real call through the running service and show what happened",
-        description="Call the built-in answering peer through the running service as a phone on the public side would, "
-        "a few seconds of tone each way. Shows the ladder, what each side heard, and that nothing private came out.",
+        description="Make two accounts, register a phone on the public side and one on the private side, and call the "
+        "second from the first through the running service, a few seconds of tone each way. Shows the ladder, what "
+        "each side heard, and that nothing private came out.",
     )
     parser.add_argument("--target", metavar="HOST:PORT", default="", help="public side of the service (default: found)")
-    parser.add_argument("--user", default="demo", help="whom to call (default: demo)")
+    parser.add_argument("--inside", metavar="HOST:PORT", default="", help="private side (default: 127.0.0.2)")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long to talk (default: 3)")
     parser.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="for the service to come up")
     parser.add_argument("--no-color", action="store_true", help="no colours")

@@ -1,7 +1,8 @@
 """`sbc demo`: one real call through the running service, and what came of it.
 
-A phone on the public side calls the built-in answering peer on the private side; both play a tone and measure what
-they hear. Everything that the phone receives is kept and searched for what only the private side says.
+Two accounts are made for it. A phone on the public side and one on the private side register with them, the first calls
+the second; both play a tone and measure what they hear. Everything that the phone outside receives is kept and searched
+for what only the private side says. Then the accounts are taken back.
 """
 
 from __future__ import annotations
@@ -17,20 +18,29 @@ from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
-from sbc.admin.answering import FILE, TONE
+from sbc.admin.answering import FILE
 from sbc.admin.audio_line import Heard
 from sbc.admin.commands import terminal
 from sbc.admin.explain import explanation
-from sbc.admin.phone import Phone, PhoneSettings
+from sbc.admin.phone import Phone
+from sbc.admin.phone_account import Account, PhoneSettings
 from sbc.admin.privacy import Finding, Token, leaks, private_tokens
+from sbc.admin.users import made_up_password
 from sbc.sip import Address
 
 reactor: Any = installed_reactor
-OUR_TONE = 440.0
+OUR_TONE, THEIR_TONE = 440.0, 880.0
+INSIDE_NAME = "desk.private.invalid"
+"""A name that only the private side knows (RFC 6761): the phone there says it all over, so that hiding has something to
+hide."""
 _PORT = 5060
 _POLL = 0.25
 _RECORD_WAIT = 10.0
 _ANSWER_WAIT = 15.0
+_ACCOUNTS_WAIT = 10.0
+_EXPIRES = 60
+_INSIDE, _INSIDE_PHONE = "127.0.0.2", "127.0.0.4"
+"""The private side of the embedded default, and the address there that the phone inside takes."""
 
 
 class DemoError(Exception):
@@ -43,9 +53,9 @@ class Evidence(NamedTuple):
     call: dict[str, Any]
     """Facts of the record."""
     here: Heard
-    """What our phone, on the public side, heard."""
+    """What our phone on the public side heard."""
     there: Heard | None
-    """What the answering peer heard; None if it did not tell."""
+    """What the one on the private side heard; None if it had no call."""
     tokens: list[Token]
     findings: list[Finding]
     datagrams: int
@@ -76,7 +86,7 @@ def demo(args: argparse.Namespace) -> int:
     style, width, plain = terminal(args.no_color)
     for line in explanation(evidence.call, now=time.time(), width=width, style=style, plain=plain):
         print(line)
-    faults = verdict(evidence, args.seconds, args.user)
+    faults = verdict(evidence, args.seconds)
     for line in report(evidence, faults):
         print(line)
     return 1 if faults else 0
@@ -89,48 +99,112 @@ def _unexpected(failure: Any, outcome: list[Evidence | str]) -> None:
 async def _call_and_look(args: argparse.Namespace) -> Evidence:
     received: list[bytes] = []
     sent: list[bytes] = []
-    directory = Path(args.database).parent
-    target, phone = await _service(args, directory, received, sent)
-    received.clear()
-    sent.clear()
+    target = await _service(args)
+    outer, inner = _accounts(args.open_users(args.state_directory))
+    return await _between(args, target, outer, inner, received, sent)
+
+
+def _accounts(users: Any) -> tuple[Account, Account]:
+    """Two new accounts, for as long as this process lasts."""
+    made: list[Account] = []
+
+    def take_back() -> None:
+        for account in made:
+            users.remove(f"{account.user}@{account.domain}")
+
+    reactor.addSystemEventTrigger("before", "shutdown", take_back)
+    for side in ("outside", "inside"):
+        password = made_up_password()
+        try:
+            user, _, domain = users.add(f"demo-{side}-{made_up_password()[:6]}", password).rpartition("@")
+        except (OSError, LookupError) as error:
+            raise DemoError(f"no accounts for the phones: {error}") from error
+        made.append(Account(user, domain, password))
+    return made[0], made[1]
+
+
+async def _between(
+    args: argparse.Namespace, target: Address, outer: Account, inner: Account, received: list[bytes], sent: list[bytes]
+) -> Evidence:
+    """One call from `outer` to `inner`."""
+    inside = _address(args.inside, Address(_INSIDE, target.port))
+    heard_inside: list[Heard] = []
+    phone = Phone(
+        reactor,
+        PhoneSettings(
+            host=_own_address(target),
+            user=outer.user,
+            user_agent="sbc-demo-phone",
+            cname="demo@phone.invalid",
+            account=outer,
+        ),
+        tap=received.append,
+        sent=sent.append,
+    )
+    desk_settings = PhoneSettings(
+        host=_INSIDE_PHONE if inside.host == _INSIDE else _own_address(inside),
+        user=inner.user,
+        user_agent=f"sbc-demo-desk-phone ({INSIDE_NAME})",
+        cname=f"demo@{INSIDE_NAME}",
+        tool=f"desk phone at {INSIDE_NAME}",
+        account=inner,
+    )
+    desk = Phone(
+        reactor,
+        desk_settings,
+        frequency_of=lambda user: THEIR_TONE,
+        ended=lambda call: heard_inside.append(call.line.heard()),
+    )
+    phone.start()
+    desk.start()
     try:
-        call = phone.call(args.user, target, OUR_TONE)
+        await _registered(phone, target, "outside")
+        await _registered(desk, inside, "inside")
+        call = phone.call(inner.user, target, OUR_TONE)
         await _within(_ANSWER_WAIT, phone.when(call, "answered"))
         if call.state != "answered":
             phone.hang_up(call)
-            raise DemoError(
-                f"the call to {args.user} at {_text(target)} was not answered: {call.ended_by or 'nothing came'}"
-            )
+            raise DemoError(f"the call through {_text(target)} was not answered: {call.ended_by or 'nothing came'}")
         await _sleep(args.seconds)
         phone.hang_up(call)
         await _within(5.0, phone.when(call, "ended"))
         facts = await _recorded(args, call.call_id)
-        there, names = await _heard_there(directory, facts)
+        for each, where in ((phone, target), (desk, inside)):
+            await _within(5.0, each.register(where, 0))
         await _sleep(0.2)  # what may still come
     finally:
         await phone.stop()
+        await desk.stop()
     private = [message for message in facts["messages"] if message["zone"] != facts["a"]["zone"]]
+    names = [INSIDE_NAME, desk_settings.user_agent, desk_settings.cname, desk_settings.tool]
     tokens = private_tokens(private, names, sent)
+    there = heard_inside[0] if heard_inside else None
     return Evidence(facts, call.line.heard(), there, tokens, leaks(tokens, received), len(received))
 
 
-async def _service(
-    args: argparse.Namespace, directory: Path, received: list[bytes], sent: list[bytes]
-) -> tuple[Address, Phone]:
-    """Where the service answers, and a phone that can reach it."""
+async def _registered(phone: Phone, target: Address, side: str) -> None:
+    """Register `phone`; the service takes a moment to see that there is an account."""
+    deadline = time.monotonic() + _ACCOUNTS_WAIT
+    while True:
+        status = await _within(5.0, phone.register(target, _EXPIRES))
+        if status == 200:
+            return
+        if time.monotonic() >= deadline:
+            raise DemoError(f"the phone {side} could not register at {_text(target)}: {status or 'no answer'}")
+        await _sleep(_POLL)
+
+
+async def _service(args: argparse.Namespace) -> Address:
+    """Where the service answers."""
     deadline = time.monotonic() + max(args.wait, 2.0)
     while True:
-        target = _target(args.target, directory)
-        settings = PhoneSettings(
-            host=_own_address(target), user="demo-phone", user_agent="sbc-demo-phone", cname="demo@phone.invalid"
-        )
-        phone = Phone(reactor, settings, tap=received.append, sent=sent.append)
+        target = _target(args.target, Path(args.database).parent)
+        phone = Phone(reactor, PhoneSettings(host=_own_address(target), user="demo-phone"))
         phone.start()
-        answer = phone.options(target)
-        status = await _within(min(2.0, max(0.5, deadline - time.monotonic())), answer)
-        if status is not None and status < 300:
-            return target, phone
+        status = await _within(min(2.0, max(0.5, deadline - time.monotonic())), phone.options(target))
         await phone.stop()
+        if status is not None and status < 300:
+            return target
         if time.monotonic() >= deadline:
             found = f"answers {status}" if status and status not in (408, 503) else "answers"
             raise DemoError(
@@ -144,15 +218,21 @@ async def _service(
 
 def _target(given: str, directory: Path) -> Address:
     """The public side: as told, else that of the embedded default, which has the same port on all its addresses."""
-    if given:
-        host, colon, port = given.rpartition(":")
-        if not colon or not port.isdigit():
-            host, port = given, str(_PORT)
-        return Address(host.strip("[]"), int(port))
     try:
-        return Address("127.0.0.1", int(json.loads((directory / FILE).read_text())["port"]))
+        port = int(json.loads((directory / FILE).read_text())["port"])
     except (OSError, ValueError, KeyError):
-        return Address("127.0.0.1", _PORT)
+        port = _PORT
+    return _address(given, Address("127.0.0.1", port))
+
+
+def _address(given: str, default: Address) -> Address:
+    """HOST:PORT or HOST as typed, with brackets or without."""
+    if not given:
+        return default
+    host, colon, port = given.rpartition(":")
+    if not colon or not port.isdigit():
+        host, port = given, str(_PORT)
+    return Address(host.strip("[]"), int(port))
 
 
 def _own_address(target: Address) -> str:
@@ -187,33 +267,15 @@ async def _recorded(args: argparse.Namespace, call_id: str) -> dict[str, Any]:
     raise DemoError(f"the call went through, but its record was not found in {args.database}: {problem}")
 
 
-async def _heard_there(directory: Path, facts: dict[str, Any]) -> tuple[Heard | None, list[str]]:
-    """What the answering peer says that it heard in our call, and the names that it goes by."""
-    call_id = (facts["b"] or {}).get("call_id")
-    names: list[str] = []
-    for _ in range(12):
-        try:
-            told = json.loads((directory / FILE).read_text())
-            names = [str(name) for name in told["names"]]
-            for call in told["calls"]:
-                if call["call_id"] == call_id:
-                    return Heard(**call["heard"]), names
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        await _sleep(_POLL)
-    return None, names
-
-
-def verdict(evidence: Evidence, seconds: float, user: str) -> list[str]:
+def verdict(evidence: Evidence, seconds: float) -> list[str]:
     """What did not hold, one line each; nothing if all did."""
     faults = []
     expected = int(seconds * 50)
-    tone = OUR_TONE if user == "echo" else TONE
-    sides = [("the phone", evidence.here, tone)]
+    sides = [("the phone outside", evidence.here, THEIR_TONE)]
     if evidence.there is None:
-        faults.append("the answering peer did not tell what it heard")
-    elif user != "echo":
-        sides.append(("the answering peer", evidence.there, OUR_TONE))
+        faults.append("the phone inside had no call")
+    else:
+        sides.append(("the phone inside", evidence.there, OUR_TONE))
     for name, heard, frequency in sides:
         if abs(heard.frequency - frequency) > 5 or heard.share < 0.9:
             heard_text = f"{heard.frequency:.0f} Hz ({heard.share:.0%} of the power)"
@@ -234,9 +296,9 @@ def verdict(evidence: Evidence, seconds: float, user: str) -> list[str]:
 
 def report(evidence: Evidence, faults: list[str]) -> list[str]:
     """What each side heard, what was looked for, and the verdict, as lines."""
-    lines = ["", f"heard by the phone (public):            {_heard_text(evidence.here)}"]
-    there = _heard_text(evidence.there) if evidence.there is not None else "not told"
-    lines += [f"heard by the answering peer (private):  {there}", ""]
+    lines = ["", f"heard by the phone outside:  {_heard_text(evidence.here)}"]
+    there = _heard_text(evidence.there) if evidence.there is not None else "nothing"
+    lines += [f"heard by the phone inside:   {there}", ""]
     found = {item.token for item in evidence.findings}
     lines.append(
         f"private tokens looked for in {evidence.datagrams} datagrams on the public side: "
@@ -255,9 +317,10 @@ def report(evidence: Evidence, faults: list[str]) -> list[str]:
     call = evidence.call
     return [
         *lines,
-        "Everything held: the call crossed the border both ways, and nothing of the private side came out.",
+        "Everything held: both phones registered, the call crossed the border both ways, and nothing of the private "
+        "side came out.",
         f"See it again: sbc explain {call['id']} --messages",
-        "Call in yourself, with any softphone and no registration:",
+        "Call yourself, with a softphone: the service has said what accounts it has, and how to set one up.",
         f"  sip:echo@{_public(call)} gives back what you say, sip:tone@{_public(call)} plays 880 Hz",
     ]
 

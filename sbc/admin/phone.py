@@ -20,6 +20,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
 from sbc.admin.audio_line import AudioLine
+from sbc.admin.phone_account import PhoneSettings
 from sbc.admin.phone_sdp import PeerAudio, description, peer_audio
 from sbc.sdp import SdpError, SessionDescription
 from sbc.sip import (
@@ -52,26 +53,6 @@ from sbc.sip import (
 log = Logger()
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS"
 _TRANSPORT = "UDP"
-
-
-@dataclass(frozen=True, slots=True)
-class PhoneSettings:
-    """Who a phone is. Times in seconds."""
-
-    host: str
-    """IP address that it binds and names in its messages."""
-    port: int = 0
-    """0: any free one."""
-    user: str = "phone"
-    user_agent: str = ""
-    tool: str = ""
-    """What its RTCP says as TOOL; `cname` likewise."""
-    cname: str = ""
-    max_calls: int = 20
-    ring_time: float = 0.3
-    """From the 180 to the 200."""
-    silence: float = 30.0
-    """A call in which nothing is heard for so long (not on hold) is ended."""
 
 
 @dataclass(slots=True, eq=False)
@@ -135,7 +116,9 @@ class Phone(DatagramProtocol):
         self._tokens = Tokens(secrets.token_bytes)
         self._calls: dict[str, PhoneCall] = {}
         self._by_transaction: dict[TransactionId, PhoneCall] = {}
-        self._questions: dict[TransactionId, Deferred[int]] = {}
+        self._questions: dict[TransactionId, tuple[Request, Hop, Deferred[int]]] = {}
+        self._registration = self._tokens.call_id()
+        self._registers = 0
         self._timer: Any = None
         self._port: Any = None
         self._answers: dict[type, Callable[[Any, float], None]] = {
@@ -183,10 +166,24 @@ class Phone(DatagramProtocol):
         """The status that `target` answers OPTIONS with; 408 if it does not answer, 503 if nobody is there."""
         request = self._request("OPTIONS", f"sip:{_host_port(target)}", self._tokens.call_id(), self._tokens.tag())
         request.headers.add("Accept", "application/sdp")
+        return self._ask(request, self._hop(target), Deferred())
+
+    def register(self, target: Address, expires: int) -> Deferred[int]:
+        """Register with the account at `target`, for `expires` seconds (0: no longer); the status as `options`."""
+        account = self._settings.account
+        assert account is not None
+        request = self._request("REGISTER", f"sip:{account.domain}", self._registration, self._tokens.tag())
+        self._registers += 10  # the challenged ones are counted between
+        request.headers.set("CSeq", f"{self._registers} REGISTER")
+        request.headers.set("To", f"<sip:{account.user}@{account.domain}>")
+        request.headers.add("Contact", self._contact())
+        request.headers.add("Expires", str(expires))
+        return self._ask(request, self._hop(target), Deferred())
+
+    def _ask(self, request: Request, hop: Hop, answer: Deferred[int]) -> Deferred[int]:
         now = time.monotonic()
-        transaction, effects = self._stack.send_request(request, self._hop(target), now)
-        answer: Deferred[int] = Deferred()
-        self._questions[transaction] = answer
+        transaction, effects = self._stack.send_request(request, hop, now)
+        self._questions[transaction] = request, hop, answer
         self._carry_out(effects, now)
         return answer
 
@@ -435,7 +432,12 @@ class Phone(DatagramProtocol):
         question = self._questions.get(event.transaction)
         if question is not None and response.status >= 200:
             del self._questions[event.transaction]
-            question.callback(response.status)
+            request, hop, answer = question
+            again = self._again(request, response)
+            if again is not None:
+                self._ask(again, hop, answer)
+            else:
+                answer.callback(response.status)
         call = self._calls.get(response.call_id)
         if call is None or not call.caller:
             return
@@ -445,7 +447,13 @@ class Phone(DatagramProtocol):
             self._forget(call, "us")
 
     def _invite_answered(self, call: PhoneCall, response: Response, now: float) -> None:
-        if response.status >= 300:
+        again = self._again(call.invite, response) if call.state == "trying" else None
+        if again is not None:
+            call.invite = again
+            call.transaction, effects = self._stack.send_request(again, call.hop, now)
+            self._by_transaction[call.transaction] = call
+            self._carry_out(effects, now)
+        elif response.status >= 300:
             call.status = response.status
             self._forget(call, f"{response.status} {response.reason}")
         elif response.status >= 200:
@@ -468,7 +476,7 @@ class Phone(DatagramProtocol):
         status = 503 if isinstance(event, TransactionFailed) else 408
         question = self._questions.pop(event.transaction, None)
         if question is not None:
-            question.callback(status)
+            question[2].callback(status)
         call = self._by_transaction.get(event.transaction)
         if call is not None and call.state != "answered":
             call.status = call.status or status
@@ -521,10 +529,16 @@ class Phone(DatagramProtocol):
         source = {"cname": settings.cname, "name": settings.user, "tool": settings.tool}
         return AudioLine(self._reactor, settings.host, frequency, source, secrets.randbits(32), self._tap)
 
+    def _again(self, request: Request, response: Response) -> Request | None:
+        """`request` with our credentials, where `response` asks for them."""
+        account = self._settings.account
+        return account.again(request, response) if account is not None else None
+
     def _request(self, method: str, uri: str, call_id: str, tag: str) -> Request:
+        account = self._settings.account
         fields = [
             ("Max-Forwards", "70"),
-            ("From", f"<sip:{self._settings.user}@{self._name}>;tag={tag}"),
+            ("From", f"<sip:{self._settings.user}@{account.domain if account else self._name}>;tag={tag}"),
             ("To", f"<{uri}>"),
             ("Call-ID", call_id),
             ("CSeq", f"1 {method}"),

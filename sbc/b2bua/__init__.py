@@ -33,6 +33,7 @@ from sbc.b2bua.commands import (
     SendDtmf,
     SendRequest,
     StreamRecord,
+    UsersChanged,
 )
 from sbc.b2bua.crossing import CROSSING, Rule, Treatment
 from sbc.b2bua.hooks import (
@@ -53,6 +54,7 @@ from sbc.b2bua.hooks import (
 from sbc.b2bua.hosts import USER_KINDS, user_without_hosts
 from sbc.b2bua.network import (
     Access,
+    Account,
     DigitsBy,
     Interworking,
     KeepAlive,
@@ -63,6 +65,7 @@ from sbc.b2bua.network import (
     Redirection,
     Refer,
     Settings,
+    Users,
     Zone,
     own_hosts,
 )
@@ -74,6 +77,7 @@ __all__ = [
     "USER_KINDS",
     "Abandon",
     "Access",
+    "Account",
     "AdmitVerdict",
     "Answer",
     "ApplyFlow",
@@ -128,6 +132,8 @@ __all__ = [
     "Target",
     "Targets",
     "Treatment",
+    "Users",
+    "UsersChanged",
     "Zone",
     "is_emergency_service",
     "own_hosts",

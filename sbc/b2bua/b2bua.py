@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from sbc.b2bua import (
     answers,
+    authentication,
     dtmf,
     exchange,
     in_dialog,
@@ -14,6 +15,7 @@ from sbc.b2bua import (
     keeping,
     outside,
     registering,
+    registrar,
     reliable,
     replies,
     session_timer,
@@ -48,6 +50,7 @@ from sbc.b2bua.commands import (
     Command,
     FlowLost,
     MessageSeen,
+    UsersChanged,
 )
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Hooks, Resolve
@@ -132,6 +135,7 @@ class B2bua:
             Silent: self._silent,
             DtmfReceived: self._digit,
             StatsReport: self._stats,
+            UsersChanged: lambda event: registrar.users_changed(self._context, event.users),
             FlowLost: lambda event: registering.flow_lost(self._context, event.hop),
         }
         self._on_deadline: dict[str, Callable[[Call, str], None]] = {
@@ -168,7 +172,7 @@ class B2bua:
         self._ask_for_peers()
         return self._commands(context)
 
-    def handle(self, event: SipEvent | FlowEvent | Answer | FlowLost, now: float) -> list[Command]:
+    def handle(self, event: SipEvent | FlowEvent | Answer | FlowLost | UsersChanged, now: float) -> list[Command]:
         context = self._begin(now)
         self._take[type(event)](event)
         return self._commands(context)
@@ -285,14 +289,15 @@ class B2bua:
 
     def _request(self, event: RequestReceived) -> None:
         context, request = self._context, event.request
+        given = authentication.take(context, request)
         tag = request.to.tag
         if tag is None:
             if request.method == "INVITE":
-                opened = setup.open_call(context, request, event.transaction, event.packet)
+                opened = setup.open_call(context, request, event.transaction, event.packet, given)
                 if opened is not None:  # it may have been refused at once
                     teardown.settle(context, opened)
             else:
-                outside.request_received(context, request, event.transaction, event.packet)
+                outside.request_received(context, request, event.transaction, event.packet, given)
             return
         found = self._leg_of(request.call_id, tag, request.from_.tag, event.packet)
         if found is None:
@@ -315,6 +320,7 @@ class B2bua:
 
     def _ack(self, event: AckReceived) -> None:
         request = event.request
+        authentication.take(self._context, request)
         tag = request.to.tag
         found = None if tag is None else self._leg_of(request.call_id, tag, request.from_.tag, event.packet)
         if found is not None:

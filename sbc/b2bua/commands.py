@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sbc.b2bua.hooks import Resolve
+from sbc.b2bua.network import Users
 from sbc.media import Flow, FlowId
 from sbc.sip import Hop, Packet, Request, Response, TransactionId
 
@@ -98,6 +99,12 @@ class HoldFlow(NamedTuple):
 
     hop: Hop
     seconds: float
+
+
+class UsersChanged(NamedTuple):
+    """An event: these are the users of our own registrar from now on."""
+
+    users: Users
 
 
 class FlowLost(NamedTuple):

@@ -13,12 +13,12 @@ from sbc.b2bua.hooks import Hooks, LegView
 from sbc.b2bua.hosts import Border
 from sbc.b2bua.intake import Intake
 from sbc.b2bua.mappings import Mappings
-from sbc.b2bua.network import Access, Listener, Network, Peer, Settings, Zone, own_hosts
+from sbc.b2bua.network import Access, Listener, Network, Peer, Settings, Users, Zone, own_hosts
 from sbc.b2bua.passages import Outside
 from sbc.b2bua.registrations import Registrations
 from sbc.media import Exchange as MediaExchange
 from sbc.media import Media
-from sbc.sip import Address, Headers, Hop, Request, Response, Tokens, TransactionId, make_response
+from sbc.sip import Address, Headers, Hop, Nonces, Request, Response, Tokens, TransactionId, make_response
 
 
 @dataclass(slots=True)
@@ -47,6 +47,9 @@ class Context:
     """How much the registrar inside gets to do."""
     mappings: Mappings = field(default_factory=Mappings)
     """Flows that are kept alive."""
+    users: Users = field(default_factory=dict)
+    """Of our own registrar."""
+    nonces: Nonces = field(init=False)
     pending: dict[TransactionId, object] = field(default_factory=dict)
     """Client transactions outside calls -> what waits for their response: a dataclass of the module that sent the
     request."""
@@ -66,6 +69,7 @@ class Context:
             self.registrations = Registrations(self.settings.access.key)
             self.intake = Intake(self.settings.access.rate)
             self.mappings = Mappings(self.settings.access.keepalive_interval)
+            self.nonces = Nonces(self.tokens.tag().encode())  # not kept: what was used before a start is too old then
 
     @property
     def access(self) -> Access:

@@ -50,6 +50,8 @@ class Target(NamedTuple):
     """Tried at the same time as the target before it (parallel forking), instead of after it."""
     ring: float = 0.0
     """Seconds from its INVITE until the target is given up unless it has answered; 0: as long as the caller waits."""
+    search: bool = False
+    """It is one of several phones of a user: its refusal is not the user's, but for a 6xx; the next one is tried."""
     hop: Hop | None = None
     """The flow that the target opened to us, the only way to it (RFC 5626); its leg keeps to that. None: see `host`."""
     others: tuple[tuple[str, Hop], ...] = ()

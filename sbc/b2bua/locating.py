@@ -5,10 +5,12 @@ from __future__ import annotations
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Reject, Target, Targets
 from sbc.b2bua.registrations import Binding, Device
-from sbc.sip import Request, SipError, Uri, unescape
+from sbc.sip import Request, SipError, Uri, parse_name_address, parse_uri, unescape
 
 _POLICY = "registrations"
 _TOKEN_LENGTH = 24
+_RINGS = 20.0
+"""Seconds that phones ring before those that their user wants to be reached at less."""
 
 
 def locate(context: Context, request: Request, zone: str) -> Targets | Reject | None:
@@ -34,8 +36,14 @@ def locate(context: Context, request: Request, zone: str) -> Targets | Reject | 
     if aor is None or (access.registrar and zone == access.zone):
         return None
     devices = context.registrations.by_aor(aor)
+    if not access.registrar and aor not in context.users:
+        return None
     if not devices:
         return None if access.registrar else Reject(_POLICY, 480, f"{aor} is not registered")
+    if access.redirects:
+        elsewhere = _redirection(devices, aor, zone)
+        if elsewhere is not None:
+            return elsewhere
     return _targets(context, devices, f"{aor} is registered here")
 
 
@@ -59,12 +67,41 @@ def _is_token(user: str) -> bool:
 
 
 def _targets(context: Context, devices: list[Device], reason: str) -> Targets | Reject:
+    """16.6: those of the highest q first, those of the same q together, each group for a while."""
     newest = sorted((device for device in devices if device.flows), key=_freshness, reverse=True)
-    targets = [_target(device) for device in newest]
+    groups: dict[tuple[float, str], list[Target]] = {}  # legs of a call share the ports of one zone
+    for device in newest:
+        target = _target(device)
+        groups.setdefault((max(map(_q, device.flows.values())), target.zone), []).append(target)
+    targets: list[Target] = []
+    for place in sorted(groups, key=lambda group: -group[0]):
+        last = len(targets) + len(groups[place]) == len(newest)
+        for number, target in enumerate(groups[place]):
+            targets.append(target._replace(together=number > 0, ring=0.0 if last else _RINGS, search=True))
     if not targets:
         return Reject(_POLICY, 480, f"{devices[0].aor} has no flow to us now")
-    targets[1:] = [target._replace(together=True) for target in targets[1:]]
     return Targets(_POLICY, tuple(targets), reason)
+
+
+def _redirection(devices: list[Device], aor: str, zone: str) -> Reject | None:
+    """302 with where the user is (8.3, 21.3.3): if all its devices are in the caller's zone, so that it may know, and
+    none is behind a NAT, so that it can get there. None: the call has to go through us."""
+    flows = [flow for device in devices for flow in device.flows.values()]
+    contacts = []
+    for flow in flows:
+        if flow.hop.zone != zone or parse_uri(flow.contact).host != flow.hop.remote.host:
+            return None
+        contacts.append(("Contact", f"<{flow.contact}>;q={_q(flow):g}"))
+    return Reject(_POLICY, 302, f"{aor} is told to be elsewhere", headers=tuple(contacts)) if contacts else None
+
+
+def _q(flow: Binding) -> float:
+    """How much the phone wants to be reached there, from 0 to 1 (20.10)."""
+    text = parse_name_address(flow.written).params.get("q") or "1"
+    try:
+        return min(1.0, max(0.0, float(text)))
+    except ValueError:
+        return 1.0
 
 
 def _freshness(device: Device) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from sbc.media import ANY_MEDIA, Latching, MediaAddress, MediaProfile
-from sbc.sip import Address, Timers
+from sbc.sip import ALGORITHMS, Address, Timers
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +154,30 @@ class Access:
     keepalive: KeepAlive = KeepAlive.NAT
     keepalive_interval: float = 25.0
     """Seconds between two packets over a flow, until more is known about its NAT."""
+    algorithms: tuple[str, ...] = ALGORITHMS
+    """Of digest, for users of our own registrar; in the order in which they are offered."""
+    without_qop: bool = False
+    """Credentials as old phones make them (RFC 2069) are accepted."""
+    redirects: bool = False
+    """Callers are told where our users are, as far as they may know and can use it, instead of being connected."""
     key: bytes = b""
     """Secret of this site: makes the user parts of our contacts inside, the same ones after a restart."""
+
+
+class Account(NamedTuple):
+    """One user of our own registrar. The password is not known: `secrets` are the `sbc.sip.ha1` for each algorithm,
+    with the domain as realm."""
+
+    name: str
+    """As written before the "@", without escapes."""
+    domain: str
+    secrets: Mapping[str, str]
+    """Algorithm -> H(name ":" domain ":" password)."""
+    display_name: str = ""
+
+
+Users = Mapping[str, Account]
+"""Address of record ("name@domain") -> who that is. A snapshot, replaced as a whole when it changes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,23 @@ RFC 3261 sections 8.2, 11 (OPTIONS), 12.2.2.
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies, capabilities, commands, hooks, locating, passages, registering, relay, subscriptions
+from collections.abc import Sequence
+
+from sbc.b2bua import (
+    authentication,
+    bodies,
+    capabilities,
+    commands,
+    hooks,
+    locating,
+    passages,
+    registering,
+    registrar,
+    relay,
+    subscriptions,
+)
 from sbc.b2bua.context import Context, answer
-from sbc.sip import Hop, Packet, Request, Response, SipError, TransactionId
+from sbc.sip import Credentials, Hop, Packet, Request, Response, SipError, TransactionId
 
 _NO_CALL = ""
 _IN_DIALOGS = frozenset({"BYE", "INFO", "PRACK", "UPDATE"})
@@ -16,8 +30,14 @@ _ALLOW = ", ".join(method for method in (*capabilities.ALLOWED, "PUBLISH", "SUBS
 """What is understood of somebody who is in no call: only calls are transferred."""
 
 
-def request_received(context: Context, request: Request, transaction: TransactionId, packet: Packet) -> None:
-    """A request without To tag other than INVITE, ACK and CANCEL."""
+def request_received(
+    context: Context,
+    request: Request,
+    transaction: TransactionId,
+    packet: Packet,
+    given: Sequence[Credentials] = (),
+) -> None:
+    """A request without To tag other than INVITE, ACK and CANCEL; `given`: its credentials for us."""
     hop = packet.hop
     peer = context.places.peer(hop.zone, hop.remote.host)
     zone = context.network.zones[hop.zone]
@@ -26,16 +46,13 @@ def request_received(context: Context, request: Request, transaction: Transactio
     if isinstance(verdict, hooks.Drop):
         context.out.append(commands.Abandon(transaction))
         return
-    access = context.settings.access
-    if (
-        request.method == "REGISTER"
-        and access is not None
-        and hop.zone == access.zone
-        and isinstance(verdict, hooks.Pass)
-    ):
-        registering.request_received(context, request, transaction, hop)
-        return
+    if request.method == "REGISTER" and isinstance(verdict, hooks.Pass):
+        if _registers(context, request, transaction, hop, given):
+            return
     outcome = verdict if isinstance(verdict, hooks.Reject) else _answer(context, view)
+    if outcome is None:
+        caller = authentication.caller_of(context, view, given)
+        outcome = caller if isinstance(caller, hooks.Reject) else None
     if outcome is None:
         opened = subscriptions.opened if request.method == "SUBSCRIBE" else relay.opened
         try:
@@ -48,6 +65,22 @@ def request_received(context: Context, request: Request, transaction: Transactio
             return
         outcome = passage
     _respond(context, request, transaction, hop, outcome)
+
+
+def _registers(
+    context: Context, request: Request, transaction: TransactionId, hop: Hop, given: Sequence[Credentials]
+) -> bool:
+    """Hand a REGISTER to whoever is the registrar; False: nobody is, for phones in that zone."""
+    access = context.settings.access
+    if access is None:
+        return False
+    if not access.registrar:
+        registrar.request_received(context, request, transaction, hop, given)
+    elif hop.zone == access.zone:
+        registering.request_received(context, request, transaction, hop)
+    else:
+        return False
+    return True
 
 
 def _answer(context: Context, view: hooks.CallView) -> hooks.Reject | None:

@@ -7,7 +7,7 @@ REGISTER stands in docs/decisions/005-registrations.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sbc.b2bua import contacts, keeping, network, registrar_side, registrations, whereabouts
@@ -45,6 +45,7 @@ _FLOW_TIMER_OF_STREAMS = "120"
 """RFC 5626 section 5.4: within this time the phone sends something over its flow."""
 _GONE = frozenset({403, 404, 410, 604})
 """Answers by which the registrar says that the user is not to be registered."""
+_NO_GRUUS: Mapping[str, str] = {}
 _DOWN = frozenset({408, 500, 502, 503, 504})
 """Answers by which it says that it cannot tell."""
 
@@ -75,7 +76,7 @@ def request_received(context: Context, request: Request, transaction: Transactio
     expires = contacts.expires_of(request, request.contact) if cached is not None and request.contact is not None else 0
     if cached is not None and expires >= access.expires_least:
         if _out_of_order(request, cached):
-            _respond(context, request, transaction, Reject("registrations", 500, "CSeq out of order"))
+            respond(context, request, transaction, Reject("registrations", 500, "CSeq out of order"))
             return
         due = _due(context, access, cached, expires)
         if not due:
@@ -84,10 +85,10 @@ def request_received(context: Context, request: Request, transaction: Transactio
     else:
         cached, due = None, "not in the cache"
     asked = contacts.read(context, request, transaction, hop)
-    refusal = asked if isinstance(asked, Reject) else _refusal(context, access, asked)
+    refusal = asked if isinstance(asked, Reject) else unacceptable(context, access, asked)
     if isinstance(asked, Reject) or refusal is not None:
         assert refusal is not None
-        _respond(context, request, transaction, refusal)
+        respond(context, request, transaction, refusal)
     elif not context.intake.admit(request.call_id, context.now):
         _turned_away(context, request, transaction, cached, "the registrar has enough to do")
     else:
@@ -118,14 +119,14 @@ def _due(context: Context, access: network.Access, binding: registrations.Bindin
     """Why the registrar is to see this refresh; "" if it need not."""
     device = binding.device
     spread = int(device.token[:4], 16) / 0x10000 * _SPREAD * device.inside_granted
-    if context.now + _limited(access, binding.hop, expires) + MARGIN + spread >= device.inside_until:
+    if context.now + limited(access, binding.hop, expires) + MARGIN + spread >= device.inside_until:
         return "the registrar's binding is due"
     if access.recheck and context.now - device.checked >= access.recheck:
         return "credentials are to be checked"
     return ""
 
 
-def _limited(access: network.Access, hop: Hop, expires: int) -> int:
+def limited(access: network.Access, hop: Hop, expires: int) -> int:
     return min(expires, access.expires_udp if hop.transport == "UDP" else access.expires_stream)
 
 
@@ -140,7 +141,7 @@ def _refresh(
     """Answer a refresh out of the cache: never for longer than the registrar's binding lasts."""
     access = context.access
     now = context.now
-    granted = min(_limited(access, binding.hop, expires), int(binding.device.inside_until - now))
+    granted = min(limited(access, binding.hop, expires), int(binding.device.inside_until - now))
     binding.call_id = request.call_id
     binding.cseq = request.cseq.number
     binding.granted = granted
@@ -149,7 +150,7 @@ def _refresh(
     keeping.registered(context, binding)
     if now - binding.kept_at > _WRITE_EVERY:
         _keep(context, binding)
-    _answer(context, request, transaction, binding.aor, binding)
+    answer_all(context, request, transaction, binding.aor, binding)
 
 
 def _turned_away(
@@ -161,22 +162,26 @@ def _turned_away(
         _refresh(context, request, transaction, cached, expires, f"refreshed here: {why}")
         return
     wait = str(context.intake.retry_after(context.now))
-    _respond(context, request, transaction, Reject("registrations", 503, why, headers=(("Retry-After", wait),)))
+    respond(context, request, transaction, Reject("registrations", 503, why, headers=(("Retry-After", wait),)))
 
 
-def _answer(
+def answer_all(
     context: Context,
     request: Request,
     transaction: TransactionId,
     aor: str,
     binding: registrations.Binding | None,
     headers: Iterable[tuple[str, str]] = (),
+    zone: str = "",
 ) -> None:
-    """200 with all that is registered (10.3 step 8). `binding` is the one that it is about, if one."""
+    """200 with all that is registered (10.3 step 8). `binding` is the one that it is about, if one; `zone` is where the
+    answer goes, if phones are in several: hidden ones elsewhere are not told of."""
     now = context.now
     told: list[tuple[str, str]] = []
     for device in context.registrations.by_aor(aor):
         for flow in device.flows.values():
+            if zone and flow.hop.zone != zone and context.network.zones[flow.hop.zone].hidden:
+                continue
             left = max(0, int(min(flow.until - GRACE, device.inside_until) - now + 0.5)) if flow is not binding else 0
             told.append(("Contact", f"{flow.shown};expires={flow.granted if flow is binding else left}"))
     if binding is not None:
@@ -191,14 +196,14 @@ def _answer(
     answer(context, "", request, transaction, 200, "", (*told, *headers), context.tokens.tag())
 
 
-def _respond(context: Context, request: Request, transaction: TransactionId, verdict: Reject) -> None:
+def respond(context: Context, request: Request, transaction: TransactionId, verdict: Reject) -> None:
     answer(context, "", request, transaction, verdict.status, verdict.phrase, verdict.headers, context.tokens.tag())
 
 
 # -- passed to the registrar -------------------------------------------------------------------------------------------
 
 
-def _refusal(context: Context, access: network.Access, asked: contacts.Asked) -> Reject | None:
+def unacceptable(context: Context, access: network.Access, asked: contacts.Asked) -> Reject | None:
     """Why a REGISTER goes no further, whatever the registrar would say."""
     users = context.registrations.by_aor(asked.aor)
     for device in users:
@@ -328,14 +333,14 @@ def _refused(context: Context, pending: Pending, response: Response) -> None:
         for wish in asked.wishes:
             flow = wish.device.flows.get(wish.reg_id)
             if flow is not None and flow.hop == asked.hop:
-                _remove(context, wish.device)
+                remove(context, wish.device)
     if pending.answered:
         return
     if status < 400:
         status = 480  # a registrar elsewhere inside is none that the phone could reach
     zone = context.network.zones[pending.hop.zone]
     headers = registrar_side.crossed(context, asked, response, zone)
-    _respond(context, asked.request, asked.transaction, Reject("registrations", status, "", headers=tuple(headers)))
+    respond(context, asked.request, asked.transaction, Reject("registrations", status, "", headers=tuple(headers)))
 
 
 def _accepted(context: Context, pending: Pending, response: Response) -> None:
@@ -343,14 +348,14 @@ def _accepted(context: Context, pending: Pending, response: Response) -> None:
     asked = pending.asked
     if asked.everything:
         for device in list(context.registrations.by_aor(asked.aor)):
-            _remove(context, device)
+            remove(context, device)
     about = None
     for wish in asked.wishes:
         about = _settle(context, pending, wish, response) or about
-    _plan(context)
+    plan(context)
     if not pending.answered:
         headers = registrar_side.crossed(context, asked, response, context.network.zones[pending.hop.zone])
-        _answer(context, asked.request, asked.transaction, asked.aor, about, headers)
+        answer_all(context, asked.request, asked.transaction, asked.aor, about, headers)
 
 
 def _settle(
@@ -365,11 +370,11 @@ def _settle(
         return None  # another one of the phone has overtaken it
     if not wish.expires and device.flows.keys() - {wish.reg_id}:
         if flow is not None:
-            _drop(context, flow)
+            drop(context, flow)
         return None
     seconds, contact = registrar_side.granted(response, device, pending.wanted)
     if not wish.expires or seconds < 1:
-        _remove(context, device)
+        remove(context, device)
         return None
     zone = context.network.zones[pending.hop.zone]
     device.inside_until = now + seconds
@@ -377,26 +382,39 @@ def _settle(
     device.checked = now
     device.service_route = registrar_side.service_route(response)
     device.associated = registrar_side.associated(context, response, zone)
-    _make_room(context, access, device)
-    granted = min(_limited(access, asked.hop, wish.expires), seconds)
+    granted = min(limited(access, asked.hop, wish.expires), seconds)
+    return bind(context, asked, wish, device, granted, dict(registrar_side.gruus(context, contact, zone)))
+
+
+def bind(
+    context: Context,
+    asked: contacts.Asked,
+    wish: contacts.Wish,
+    device: registrations.Device,
+    granted: int,
+    gruus: Mapping[str, str] = _NO_GRUUS,
+) -> registrations.Binding:
+    """Put what a REGISTER asked for into the table, for `granted` seconds; `device.inside_until` is set already."""
+    flow = device.flows.get(wish.reg_id)
+    _make_room(context, context.access, device)
     binding = registrations.Binding(
         device,
         wish.reg_id,
         asked.request.to.uri_text,
         wish.written,
         wish.address.uri_text,
-        _shown(wish, dict(registrar_side.gruus(context, contact, zone))),
+        _shown(wish, gruus),
         asked.hop,
         asked.request.call_id,
         asked.request.cseq.number,
-        min(now + granted + GRACE, device.inside_until),
+        min(context.now + granted + GRACE, device.inside_until),
         granted,
         (asked.request.headers.get("User-Agent") or "")[:80],
         asked.path,
         "registered" if flow is None else "renewed" if flow.hop == asked.hop else "moved to another flow",
         keeping.signs_of_nat(asked.request, wish.address.uri.host, asked.hop),
     )
-    table.bind(binding)
+    context.registrations.bind(binding)
     if flow is not None:
         keeping.moved(context, flow.hop, asked.hop)
     keeping.registered(context, binding)
@@ -410,10 +428,10 @@ def _make_room(context: Context, access: network.Access, device: registrations.D
     others = [each for each in context.registrations.by_aor(device.aor) if each is not device]
     idle = sorted((each for each in others if not each.flows), key=lambda each: each.inside_until)
     for each in idle[: max(0, len(others) + 1 - access.max_contacts)]:
-        _remove(context, each)
+        remove(context, each)
 
 
-def _shown(wish: contacts.Wish, gruus: dict[str, str]) -> str:
+def _shown(wish: contacts.Wish, gruus: Mapping[str, str]) -> str:
     """The Contact as the phone is told it: as it was written, its expires taken out, what the registrar gave put in."""
     kept = {name: value for name, value in wish.address.params.items() if name != "expires" and name not in gruus}
     if "pub-gruu" in kept or "temp-gruu" in kept:
@@ -430,14 +448,14 @@ def _keep(context: Context, binding: registrations.Binding) -> None:
     context.out.append(KeepBinding(binding.record()))
 
 
-def _drop(context: Context, binding: registrations.Binding) -> None:
+def drop(context: Context, binding: registrations.Binding) -> None:
     context.registrations.unbind(binding)
     context.out.append(ForgetBinding(binding.key))
     keeping.gone(context, binding.hop)
     _follow(context, binding.device)
 
 
-def _remove(context: Context, device: registrations.Device) -> None:
+def remove(context: Context, device: registrations.Device) -> None:
     for binding in context.registrations.remove(device):
         context.out.append(ForgetBinding(binding.key))
         keeping.gone(context, binding.hop)
@@ -461,7 +479,7 @@ def flow_lost(context: Context, hop: Hop) -> None:
     """A stream has ended: what was registered over it is reached over the device's other flows, if at all."""
     for binding in list(context.registrations.over(hop)):
         binding.decision = "flow lost"
-        _drop(context, binding)
+        drop(context, binding)
 
 
 def due(context: Context) -> None:
@@ -470,10 +488,10 @@ def due(context: Context) -> None:
     for binding in flows:
         context.out.append(ForgetBinding(binding.key))
         _follow(context, binding.device)
-    _plan(context)
+    plan(context)
 
 
-def _plan(context: Context) -> None:
+def plan(context: Context) -> None:
     """Have `due` called in time, or a second later: bindings end together."""
     when = context.registrations.next()
     if when is not None:
@@ -489,4 +507,4 @@ def restore(context: Context, records: Iterable[BindingRecord]) -> None:
             registrations.restore(context.registrations, record, context.now, grace)
             for binding in context.registrations.over(record.hop):
                 keeping.registered(context, binding, restored=True)
-        _plan(context)
+        plan(context)

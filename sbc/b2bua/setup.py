@@ -5,9 +5,13 @@ RFC 3261 sections 8.2, 12.1 and 13.3: we are the UAS of the A leg.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sbc.b2bua import (
+    authentication,
     bodies,
     locating,
+    network,
     referred,
     registrations,
     replacing,
@@ -19,13 +23,20 @@ from sbc.b2bua import (
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Replaced, TakenOver
 from sbc.b2bua.capabilities import can_be_called, note, required, unsupported_extensions
 from sbc.b2bua.commands import Abandon, CallOpened, CallRecord, LegRecord, MessageSeen, Respond
-from sbc.b2bua.context import Context, contact, leaving, uri_host
+from sbc.b2bua.context import Context, answer, contact, leaving, uri_host
 from sbc.b2bua.hooks import CallView, Drop, Pass, Reject, RouteVerdict, Targets
-from sbc.sip import Dialog, Packet, Request, SipError, TransactionId, make_response
+from sbc.sip import Credentials, Dialog, Packet, Request, SipError, TransactionId, make_response
 
 
-def open_call(context: Context, request: Request, transaction: TransactionId, packet: Packet) -> Call | None:
-    """A new INVITE: admit it, make the call, and go for its first target. None if it is dropped without a word."""
+def open_call(
+    context: Context,
+    request: Request,
+    transaction: TransactionId,
+    packet: Packet,
+    given: Sequence[Credentials] = (),
+) -> Call | None:
+    """A new INVITE: admit it, make the call, and go for its first target. None if it is dropped without a word, or
+    challenged. `given`: its credentials for us."""
     hop = packet.hop
     zone = context.network.zones[hop.zone]
     peer = context.places.peer(hop.zone, hop.remote.host)
@@ -34,13 +45,22 @@ def open_call(context: Context, request: Request, transaction: TransactionId, pa
     if isinstance(verdict, Drop):
         context.out.append(Abandon(transaction))
         return None
+    emergency = isinstance(verdict, Pass) and verdict.emergency
+    caller = authentication.caller_of(context, view, given) if isinstance(verdict, Pass) and not emergency else None
+    if isinstance(caller, Reject) and caller.status == 407:
+        # nothing is kept, nor written down: the call begins when it comes again
+        answer(context, "", request, transaction, 407, "", caller.headers, context.tokens.tag())
+        return None
     call = _new_call(context, view, transaction)
     context.out.append(CallOpened(call.record.copy()))
     context.out.append(MessageSeen(call.id, packet))
-    if isinstance(verdict, Pass) and verdict.emergency:
+    if isinstance(caller, network.Account):
+        context.decided(call, "admit", "registrar", "pass", f"it is from {caller.name}@{caller.domain}")
+    if emergency:
         call.emergency = True
         context.decided(call, "admit", "admission", "emergency call", "limits do not hold for it")
-    refusal = verdict if isinstance(verdict, Reject) else _unserveable(call, request)
+    refused = verdict if isinstance(verdict, Reject) else caller
+    refusal = refused if isinstance(refused, Reject) else _unserveable(call, request)
     refusal = refusal or session_timer.too_small(context, call.a, request)
     if refusal is not None:
         refuse(context, call, "admit", refusal)

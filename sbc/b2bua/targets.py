@@ -370,6 +370,8 @@ def _refused(context: Context, call: Call, attempt: Attempt, leg: Leg, response:
         context.step(call, Input.REFUSAL, call.refusal)
         return
     _try_hop(context, call, attempt, f"answered {status}", refused=not fails_over)
+    if attempt.target.search and status < 600:
+        call.refused = False
     if not call.attempts:
         try_targets(context, call)
 

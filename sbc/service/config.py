@@ -37,6 +37,11 @@ port = {port}
 [zones.private]
 address = "127.0.0.2"
 port = {port}
+open = true
+[access]
+domain = "127.0.0.1"
+registrar = "local"
+zone = "public"
 [peers.{echo}]
 zone = "private"
 address = "127.0.0.3:{port}"

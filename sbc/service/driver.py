@@ -44,6 +44,7 @@ from sbc.b2bua import (
     SendAck,
     SendDtmf,
     SendRequest,
+    UsersChanged,
     Zone,
 )
 from sbc.media import DataPlane, FlowEvent, PortsReady
@@ -76,7 +77,7 @@ REFUSED_LINES_EVERY = 10.0
 SIP_CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\s]{1,128})", re.IGNORECASE | re.MULTILINE)
 
 
-Event = SipEvent | FlowEvent | Answer | FlowLost
+Event = SipEvent | FlowEvent | Answer | FlowLost | UsersChanged
 """What the session layer is fed."""
 
 
@@ -262,6 +263,10 @@ class Driver:
     def stream_ended(self, hop: Hop) -> None:
         """A stream is no more. May be called while effects are carried out."""
         self._later(FlowLost(hop))
+
+    def users_changed(self, event: UsersChanged) -> None:
+        """Other accounts than before."""
+        self._later(event)
 
     def flow_event(self, event: FlowEvent) -> None:
         """News of the data plane."""

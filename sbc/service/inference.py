@@ -13,7 +13,7 @@ from sbc.service.faults import meant, unknown_name
 from sbc.service.findings import Findings
 from sbc.service.machine import InterfaceAddress, Machine
 from sbc.service.values import Endpoint, canonical, endpoint, target_endpoint
-from sbc.sip import Address
+from sbc.sip import ALGORITHMS, Address
 
 PUBLIC = "public"
 """The zone of this name is open and not hidden, unless it says otherwise; all others are the other way round."""
@@ -58,6 +58,12 @@ def completed_network(document: models.Document, findings: Findings, machine: Ma
     return network
 
 
+LOCAL = "local"
+"""What `access.registrar` says where this SBC is the registrar."""
+_OF_A_PEER = ("expires_inside", "recheck", "rate")
+_OF_OUR_OWN = ("algorithms", "without_qop", "mode")
+
+
 def access(document: models.Document, network: Network, findings: Findings) -> Access | None:
     """How phones register, if they do. What is wrong goes to `findings`."""
     written = document.access
@@ -65,6 +71,10 @@ def access(document: models.Document, network: Network, findings: Findings) -> A
         return None
     path = ("access",)
     zone = written.zone
+    local = written.registrar == LOCAL
+    for key in _OF_A_PEER if local else _OF_OUR_OWN:
+        if getattr(written, key) != models.Access.model_fields[key].default:
+            findings.fault((*path, key), f"has no effect with registrar = {written.registrar!r}")
     if zone is None:
         open_zones = [name for name, each in network.zones.items() if each.open]
         if len(open_zones) != 1:
@@ -76,6 +86,8 @@ def access(document: models.Document, network: Network, findings: Findings) -> A
         if zone not in findings.declared:
             findings.fault((*path, "zone"), unknown_name("zone", zone, network.zones))
         return None
+    if local:
+        return _own_registrar(zone, written, network, findings)
     peer = network.peers.get(written.registrar)
     if peer is None:
         if written.registrar not in findings.declared or written.registrar in document.zones:
@@ -84,12 +96,9 @@ def access(document: models.Document, network: Network, findings: Findings) -> A
     if peer.zone == zone:
         findings.fault((*path, "registrar"), f"{peer.name} is in zone {zone}, where the phones are")
         return None
-    domains = tuple(dict.fromkeys(domain.lower().removesuffix(".") for domain in written.domain))
-    where = network.zones[zone]
-    network.zones[zone] = replace(where, domains=where.domains | frozenset(domains))
     return Access(
         zone,
-        domains,
+        _domains(written, network, zone),
         peer.name,
         expires_udp=written.expires_udp,
         expires_stream=written.expires_stream,
@@ -101,6 +110,37 @@ def access(document: models.Document, network: Network, findings: Findings) -> A
         max_contacts=written.max_contacts,
         max_registrations=written.max_registrations,
     )
+
+
+def _own_registrar(zone: str, written: models.Access, network: Network, findings: Findings) -> Access | None:
+    if LOCAL in network.peers:
+        findings.fault(("access", "registrar"), f"a peer is called {LOCAL!r}, too: give it another name")
+        return None
+    if not network.zones[zone].open:
+        findings.fault(("access", "zone"), f"{zone} is not open: phones without a peer's address are refused there")
+        return None
+    return Access(
+        zone,
+        _domains(written, network, zone),
+        "",
+        expires_udp=written.expires_udp,
+        expires_stream=written.expires_stream,
+        keepalive=KeepAlive(written.keepalive),
+        keepalive_interval=written.keepalive_interval,
+        max_contacts=written.max_contacts,
+        max_registrations=written.max_registrations,
+        algorithms=tuple(each for each in ALGORITHMS if each in written.algorithms),
+        without_qop=written.without_qop,
+        redirects=written.mode == "redirect",
+    )
+
+
+def _domains(written: models.Access, network: Network, zone: str) -> tuple[str, ...]:
+    """The domains of phones; they mean us."""
+    domains = tuple(dict.fromkeys(domain.lower().removesuffix(".") for domain in written.domain))
+    where = network.zones[zone]
+    network.zones[zone] = replace(where, domains=where.domains | frozenset(domains))
+    return domains
 
 
 # -- zones ------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sbc.admin import add_calls_command, add_demo_command, add_explain_command, add_registrations_command
+from sbc.admin import (
+    add_calls_command,
+    add_demo_command,
+    add_explain_command,
+    add_registrations_command,
+    add_user_command,
+)
 from sbc.service import paths
 
 if TYPE_CHECKING:
@@ -25,12 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; the exit status."""
     args = _parser().parse_args(arguments)
     if args.run is not check:
-        database = _database(args.state, args.config)
-        if database is None:
+        where = _state(args.state, args.config)
+        if where is None:
             return FAULTY
-        args.database = database
+        args.state_directory, args.database = where
         args.open_record = _open_record
         args.open_registrations = partial(_open_registrations, args.config)
+        args.open_users = _open_users
     try:
         status: int = args.run(args)
     except KeyboardInterrupt:
@@ -45,27 +52,30 @@ def _parser() -> argparse.ArgumentParser:
     _add_check_command(subparsers)
     for add in (add_calls_command, add_explain_command, add_registrations_command, add_demo_command):
         add(subparsers)
-    for name, command in subparsers.choices.items():
-        if name != "check":
-            where = command.add_argument_group("which service").add_mutually_exclusive_group()
-            where.add_argument("--state", metavar="DIR", default=None, help="its state directory")
-            where.add_argument("--config", metavar="FILE", default=None, help="its configuration")
+    of_a_service = [command for name, command in subparsers.choices.items() if name != "check"]
+    for command in (*of_a_service, *add_user_command(subparsers)):
+        where = command.add_argument_group("which service").add_mutually_exclusive_group()
+        where.add_argument("--state", metavar="DIR", default=None, help="its state directory")
+        where.add_argument("--config", metavar="FILE", default=None, help="its configuration")
     return parser
 
 
-def _database(state: str | None, config: str | None) -> Path | None:
-    """Where the record of calls lies; None if the configuration that should tell is faulty (that is said then)."""
+def _state(state: str | None, config: str | None) -> tuple[Path, Path] | None:
+    """The state directory, and where the record of calls lies; None if the configuration that should tell is faulty
+    (that is said then)."""
     if state is not None:
-        return Path(state) / paths.DATABASE
+        return Path(state), Path(state) / paths.DATABASE
     if config is not None:
         from sbc.service.config import ConfigError, load
 
         try:
-            return load(config).database
+            found = load(config)
+            return found.state_directory, found.database
         except ConfigError as error:
             print(error, file=sys.stderr)
             return None
-    return paths.database_to_read()
+    database = paths.database_to_read()
+    return database.parent, database
 
 
 def _open_record(path: Path) -> Any:
@@ -84,6 +94,12 @@ def _open_registrations(config: str | None, database: Path) -> Any:
 
         folder = load(config).state_directory
     return RegistrationReader(folder / paths.REGISTRATIONS)
+
+
+def _open_users(state_directory: Path) -> Any:
+    from sbc.store import USERS, UserStore
+
+    return UserStore(state_directory / USERS)
 
 
 # -- sbc check --------------------------------------------------------------------------------------------------------

@@ -175,6 +175,13 @@ class Access(Table):
     rate: Count = 100
     max_contacts: Annotated[Count, Field(le=100)] = 10
     max_registrations: Count = 100_000
+    algorithms: Annotated[tuple[Literal["SHA-512-256", "SHA-256", "MD5"], ...], *ONE_OR_MORE, Field(min_length=1)] = (
+        "SHA-512-256",
+        "SHA-256",
+        "MD5",
+    )
+    without_qop: bool = False
+    mode: Literal["call", "redirect"] = "call"
 
 
 class Route(Table):

@@ -18,6 +18,7 @@ from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 from twisted.python.usage import Options as UsageOptions
 
+from sbc.service.accounts import Accounts
 from sbc.service.config import ECHO, Config, ConfigError, default_config, load
 from sbc.service.driver import Driver
 from sbc.service.log import complain, log_observer
@@ -29,6 +30,7 @@ log = Logger()
 
 PORTS_PATIENCE = 10.0
 """Seconds that we wait for the first media ports before we serve without."""
+EMBEDDED_USERS = ("alice", "bob")
 LAST_WORDS = 2.0
 """Seconds that the last BYEs get to be answered, be it after the grace time or after a second signal."""
 
@@ -106,6 +108,11 @@ class BorderService(Service):
             detailed=self._settings.log_level == "debug",
             keeper=parts.registrations,
         )
+        access = config.access
+        self._accounts: Accounts | None = None
+        if access is not None and not access.registrar:
+            self._accounts = Accounts(reactor, config.state_directory, access.domains, self.driver.users_changed)
+        self._passwords: dict[str, str] = {}
         self._answering: Any = None
         self._draining = False
         self._last_words = LAST_WORDS
@@ -131,6 +138,7 @@ class BorderService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         self._reactor.callWhenRunning(self._take_signals)
         self._start_answering()
+        self._start_accounts()
         self._parts.plane.start().addErrback(self._plane_failed)
         self.driver.start().addTimeout(PORTS_PATIENCE, self._reactor).addErrback(self._no_ports).addCallback(
             self._serve
@@ -152,6 +160,8 @@ class BorderService(Service):
                 log.info("zone {zone}: {transport} {where}", zone=zone.name, transport=listener.transport, where=where)
         calm_garbage_collection()
         log.info("ready")
+        if self._passwords:
+            self._show_accounts()
 
     def _no_ports(self, failure: Failure) -> None:
         failure.trap(TimeoutError)
@@ -171,6 +181,32 @@ class BorderService(Service):
             maybeDeferred(self._answering.start).addErrback(
                 lambda failure: log.error("nobody answers: {reason}", reason=failure.getErrorMessage())
             )
+
+    def _start_accounts(self) -> None:
+        """The embedded default makes two, with other passwords each time: they are known only to who sees it start."""
+        if self._accounts is None:
+            return
+        try:
+            if self._parts.config.embedded:
+                from sbc.admin import made_up_password
+
+                self._passwords = self._accounts.new_passwords(EMBEDDED_USERS, made_up_password)
+            self._accounts.start()
+        except StoreError as error:
+            log.critical("{error}", error=str(error))
+            self._reactor.callWhenRunning(self._reactor.stop)
+
+    def _show_accounts(self) -> None:
+        """On the terminal: a password stands in no log, which is what twistd makes of `sys.stdout`."""
+        terminal = sys.__stdout__
+        if terminal is None:
+            return
+        host, port = self._parts.config.network.zones["public"].listeners[0].advertised
+        lines = ["", "Two accounts for softphones, with other passwords at each start:"]
+        lines += [f"  user {aor.partition('@')[0]:<8} password {word}" for aor, word in self._passwords.items()]
+        lines.append(f"Both at the domain (or registrar) {host}:{port}, over UDP or TCP.")
+        terminal.write("\n".join([*lines, "", ""]))
+        terminal.flush()
 
     # -- end ----------------------------------------------------------------------------------------------------------
 
@@ -223,6 +259,8 @@ class BorderService(Service):
         if parts.registrations is not None:
             pool = self._reactor.getThreadPool()
             closing.append(deferToThreadPool(self._reactor, pool, parts.registrations.close))
+        if self._accounts is not None:
+            self._accounts.stop()
         if self._answering is not None:
             closing.append(self._answering.stop())
         return DeferredList(closing, consumeErrors=True).addCallback(self._closed)

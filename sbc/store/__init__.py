@@ -1,7 +1,7 @@
 """What outlives the process, in SQLite: the record of calls (CDR, decision trail, messages), and registrations.
 
 `CallStore` and `RegistrationStore` write, for the driver; `CallReader` and `RegistrationReader` read, for the command
-line.
+line. `UserStore` keeps the accounts of phones.
 """
 
 from __future__ import annotations
@@ -14,8 +14,13 @@ from sbc.store.schema import StoreError
 if TYPE_CHECKING:
     from sbc.store.calls import CallStore, StoreSettings
     from sbc.store.registrations import RegistrationReader, RegistrationStore
+    from sbc.store.users import UserError, UserStore
+
+USERS = "users.sqlite"
+"""Name of the file of users in the state directory."""
 
 __all__ = [
+    "USERS",
     "CallReader",
     "CallStore",
     "NoSuchCall",
@@ -23,6 +28,8 @@ __all__ = [
     "RegistrationStore",
     "StoreError",
     "StoreSettings",
+    "UserError",
+    "UserStore",
 ]
 
 
@@ -36,4 +43,8 @@ def __getattr__(name: str) -> Any:
         from sbc.store import registrations
 
         return getattr(registrations, name)
+    if name in ("UserError", "UserStore"):
+        from sbc.store import users
+
+        return getattr(users, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

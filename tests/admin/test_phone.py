@@ -8,7 +8,8 @@ from typing import Any
 from twisted.internet import reactor, task
 from twisted.trial.unittest import TestCase
 
-from sbc.admin.phone import Phone, PhoneCall, PhoneSettings
+from sbc.admin.phone import Phone, PhoneCall
+from sbc.admin.phone_account import PhoneSettings
 from sbc.sip import Address, Limits, Request, Response, Timers, parse
 from tests.support.sockets import runs, until
 

@@ -252,3 +252,35 @@ def test_phones_are_in_the_only_open_zone_and_their_domains_mean_us() -> None:
 def test_what_does_not_let_phones_register_is_a_fault(change: tuple[str, str], fault: str) -> None:
     found = faults((PBX + ACCESS).replace(*change))
     assert any(fault in each for each in found), found
+
+
+# -- phones that register ---------------------------------------------------------------------------------------------
+
+OWN = BOTH + '[access]\ndomain = ["Example.com.", "example.org"]\nregistrar = "local"\n'
+
+
+def test_the_sbc_can_be_the_registrar_itself() -> None:
+    found = config(OWN.replace("[zones.public]", "[zones.public]\nopen = true") + 'algorithms = ["MD5", "SHA-256"]\n')
+    assert found.access is not None
+    assert (found.access.registrar, found.access.zone) == ("", "public")
+    assert found.access.domains == ("example.com", "example.org")
+    assert found.access.algorithms == ("SHA-256", "MD5")
+
+
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        ("recheck = 60\n", "access.recheck: has no effect with registrar = 'local'"),
+        ('zone = "private"\n', "private is not open"),
+        ('[peers.local]\naddress = "10.0.0.5"\nzone = "private"\n', "a peer is called 'local', too"),
+    ],
+)
+def test_what_an_own_registrar_cannot_use_is_a_fault(more: str, fault: str) -> None:
+    (found,) = faults(OWN + more)
+    assert fault in found
+
+
+def test_what_only_an_own_registrar_uses_is_a_fault_elsewhere() -> None:
+    text = OWN.replace('"local"', '"pbx"') + 'mode = "redirect"\n[peers.pbx]\naddress = "10.0.0.5"\nzone = "private"\n'
+    (found,) = faults(text)
+    assert "access.mode: has no effect with registrar = 'pbx'" in found

@@ -33,6 +33,7 @@ from sbc.b2bua import (
     SendAck,
     SendRequest,
     Settings,
+    UsersChanged,
     Zone,
 )
 from sbc.media import FlowEvent, Media, MediaAddress, MediaSettings, PortsReady, StatsReport, StreamStats
@@ -154,6 +155,8 @@ class Edge:
     """The plane tells its last figures of a flow."""
     open: bool = True
     """The public zone serves everybody."""
+    open_inside: bool = False
+    """The private zone does, too."""
     hooks: Hooks | None = None
     bindings: tuple[BindingRecord, ...] = ()
     """What was registered before."""
@@ -173,6 +176,7 @@ class Edge:
                 _listeners(INSIDE),
                 MediaAddress(INSIDE.host, INSIDE.host),
                 hidden=self.hidden,
+                open=self.open_inside,
             ),
         }
         network = Network(zones, {peer.name: peer for peer in self.peers})
@@ -205,7 +209,7 @@ class Edge:
         packet = Packet(data, Hop(self.zone_of[local], transport, local, source, connection))
         self.run(self.stack.receive(packet, self.events.now))
 
-    def tell(self, event: FlowEvent | Answer | FlowLost) -> None:
+    def tell(self, event: FlowEvent | Answer | FlowLost | UsersChanged) -> None:
         """Something happens outside SIP."""
         self.run(self.b2bua.handle(event, self.events.now))
 
