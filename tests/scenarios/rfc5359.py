@@ -593,7 +593,7 @@ FLOWS = [
             {ANSWERS.replace("200 sdp", "200 sdp | Allow: INVITE, ACK, BYE, CANCEL")}
             {HEARS_BYE}
         """,
-        {"alice": Outcome(heard=True)},
+        {"alice": Outcome(with_="carol", heard=True)},
         "done here",
     ),
 ]  # fmt: skip

@@ -100,6 +100,8 @@ class Outcome:
     cause: str = ""
     """Part of it."""
     attempts: int = 1
+    with_: str = ""
+    """Whom it is with at its end, where a transfer has made two calls of the one that the party placed."""
     heard: bool = False
     """Media went both ways."""
     trail: tuple[str, ...] = ()
@@ -319,7 +321,10 @@ def play(border: Border, flow: Flow) -> None:
 
 
 def _compare(border: Border, caller: Sipp, name: str, outcome: Outcome) -> None:
-    record = border.record(caller)
+    place = ADDRESSES.get(outcome.with_, "")
+    record = border.record_where(
+        lambda each: each["a"]["call_id"] == caller.call_id() and (not place or f"{place}:" in each["b"]["remote"])
+    )
     found = (record["status"], record["ended_by"], record["attempts"])
     assert found == (outcome.status, outcome.ended_by, outcome.attempts), f"{name}: {record}"
     assert outcome.cause in record["cause"], f"{name}: {record}"
