@@ -167,6 +167,7 @@ class Decided(NamedTuple):
     """One line of a call's decision trail."""
 
     call: CallId
+    """"" for a request that belongs to no call."""
     at: float
     hook: str
     """admit, route, adapt_media, rewrite, observe; or "call" for what the session layer itself decided."""

@@ -118,6 +118,9 @@ def dialog_request_received(context: Context, request: Request, transaction: Tra
 
 def _respond(context: Context, request: Request, transaction: TransactionId, hop: Hop, verdict: hooks.Reject) -> None:
     tag = context.tokens.tag() if request.to.tag is None else None
+    if verdict.status >= 300:
+        told = f"{request.method} of {hop.remote.host} refused: {verdict.status}"
+        context.out.append(commands.Decided(_NO_CALL, context.now, "call", verdict.policy, told, verdict.reason))
     answer(context, _NO_CALL, request, transaction, verdict.status, verdict.phrase, verdict.headers, tag, hop)
 
 

@@ -260,6 +260,7 @@ def give_back(context: Context, passage: passages.Passage) -> None:
     outcome, request, leg = passage.outcome, passage.request, passage.source
     if not passage.transaction:  # it was our own
         return
+    _told(context, passage)
     if passage.silent:
         # RFC 4320 section 4.2: "A transaction-stateful SIP element MUST NOT send a response with Status-Code of 408 to
         # a non-INVITE request": who has asked has given up by now
@@ -297,6 +298,21 @@ def give_back(context: Context, passage: passages.Passage) -> None:
     context.out.append(commands.Respond("", passage.transaction, response))
 
 
+def _told(context: Context, passage: passages.Passage) -> None:
+    outcome, request, target = passage.outcome, passage.request, passage.target
+    assert outcome is not None
+    to = "" if target is None else f" to {target.peer or target.uri}"
+    if isinstance(outcome, hooks.Reject):
+        verdict, why = f"refused: {outcome.status}", outcome.reason
+    else:
+        verdict, why = f"answered: {outcome[0].status}", "as it came"
+    source = passage.source
+    who = source.peer.name if source.peer is not None else source.hop.remote.host
+    context.out.append(
+        commands.Decided("", context.now, "route", _POLICY, f"{request.method} of {who}{to} {verdict}", why)
+    )
+
+
 def _refuse(context: Context, passage: passages.Passage, refusal: hooks.Reject) -> None:
     request = passage.request
     answer(
@@ -308,4 +324,5 @@ def _refuse(context: Context, passage: passages.Passage, refusal: hooks.Reject) 
         refusal.phrase,
         refusal.headers,
         passage.source.local_tag,
+        passage.source.hop,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from sbc.b2bua import bodies, capabilities, hooks, relay, whereabouts
+from sbc.b2bua import bodies, capabilities, commands, hooks, relay, whereabouts
 from sbc.b2bua.call import Leg
 from sbc.b2bua.context import Context, answer, own_agent, uri_host
 from sbc.b2bua.passages import (
@@ -103,8 +103,14 @@ def request_received(context: Context, request: Request, transaction: Transactio
         given = SubscriptionInput.TERMINATED if ends else SubscriptionInput.NOTIFIED
         step(context, subscription, given, (request, transaction))
     if refusal is not None:
-        answer(context, "", request, transaction, refusal.status, refusal.phrase, refusal.headers)
+        _refuse(context, leg, request, transaction, refusal)
     return True
+
+
+def _refuse(context: Context, leg: Leg, request: Request, transaction: TransactionId, refusal: hooks.Reject) -> None:
+    told = f"{request.method} of {leg.hop.remote.host} refused: {refusal.status}"
+    context.out.append(commands.Decided("", context.now, "call", _POLICY, told, refusal.reason))
+    answer(context, "", request, transaction, refusal.status, refusal.phrase, refusal.headers, hop=leg.hop)
 
 
 def _known_in(context: Context, leg: Leg, request: Request, hop: Hop) -> hooks.Reject | None:
@@ -278,13 +284,13 @@ def _pass_notify(context: Context, subscription: Subscription, detail: object) -
         _lasts(context, subscription, _asked_for(subscription.a.invite))
     refusal = _pass(context, subscription, subscription.b, subscription.a, request, transaction)
     if refusal is not None:
-        answer(context, "", request, transaction, refusal.status, refusal.phrase, refusal.headers)
+        _refuse(context, subscription.b, request, transaction, refusal)
 
 
 def _refuse_notify(context: Context, subscription: Subscription, detail: object) -> None:
     assert isinstance(detail, tuple)
-    request, transaction = detail
-    answer(context, "", request, transaction, 481)
+    assert subscription.b is not None
+    _refuse(context, subscription.b, *detail, hooks.Reject(_POLICY, 481, "it is over"))
 
 
 def _tell_the_end(context: Context, subscription: Subscription, detail: object) -> None:

@@ -220,7 +220,7 @@ class Driver:
             Ping: lambda command, now: transports.ping(command.hop),
             HoldFlow: lambda command, now: transports.hold(command.hop, command.seconds),
             MessageSeen: self._seen,
-            Decided: lambda command, now: recorder.decided(command, command.at + self._to_wall),
+            Decided: self._decided,
             CallOpened: self._opened,
             CallChanged: lambda command, now: recorder.changed(command.record, self._to_wall),
             CallEnded: self._ended,
@@ -470,6 +470,14 @@ class Driver:
     def _forget_binding(self, command: ForgetBinding, now: float) -> None:
         if self._keeper is not None:
             self._keeper.forget(command.key)
+
+    def _decided(self, command: Decided, now: float) -> None:
+        """Of a call into its trail; of a request outside calls there is none, so that a log line says it to who looks
+        for it."""
+        if command.call:
+            self._recorder.decided(command, command.at + self._to_wall)
+        elif self._detailed:
+            log.debug(WRITTEN, text=f"{command.verdict}: {command.reason}", call="")
 
     def _opened(self, command: CallOpened, now: float) -> None:
         record = command.record

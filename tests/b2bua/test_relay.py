@@ -28,7 +28,7 @@ def test_a_message_crosses_and_its_answer_comes_back(ladder: Ladder) -> None:
         caller <- 202 MESSAGE | To: <sip:1001@192.0.2.1>;tag=* | -Contact | -Server | Date: now
     """
     )
-    assert ladder["inside"] not in ladder.parties["caller"].sent["MESSAGE"][5]
+    assert ladder.trail == ["route relay: MESSAGE of 198.51.100.7 to pbx answered: 202 (as it came)"]
 
 
 def test_a_message_of_the_pbx_crosses_outwards_with_our_host(ladder: Ladder) -> None:
@@ -124,7 +124,11 @@ def test_what_cannot_cross_is_refused(ladder: Ladder, change: str, answer: str) 
 
 
 def test_a_stranger_is_served_where_the_zone_is_open_only(new_ladder: NewLadder) -> None:
-    new_ladder(open=False).play("caller -> MESSAGE text", "caller <- 403 MESSAGE")
+    ladder = new_ladder(open=False)
+    ladder.play("caller -> MESSAGE text", "caller <- 403 MESSAGE")
+    assert ladder.trail == [
+        "call admission: MESSAGE of 198.51.100.7 refused: 403 (198.51.100.7 is no peer of zone public)"
+    ]
 
 
 def test_where_nothing_leads_is_not_found(ladder: Ladder) -> None:

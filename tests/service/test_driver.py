@@ -373,6 +373,18 @@ def test_a_call_logs_one_line_at_its_end_and_in_detail_one_at_its_start_and_all_
     assert "ended by" in logged[-1]["text"]
 
 
+@pytest.mark.parametrize("detailed", [False, True])
+def test_what_is_decided_of_a_request_outside_calls_is_logged_in_detail_and_stands_in_no_trail(
+    world: World, logged: Any, detailed: bool
+) -> None:
+    world.driver._detailed = detailed
+    world.effects["receive"] = [Deliver(RECEIVED)]
+    world.commands[RequestReceived] = [Decided("", 1.0, "route", "relay", "MESSAGE of pbx refused: 404", "no route")]
+    world.driver.receive(PACKET)
+    assert [event["text"] for event in logged] == ["MESSAGE of pbx refused: 404: no route"] * detailed
+    assert not any(said[0] == "decided" for said in world.said)
+
+
 # -- questions --------------------------------------------------------------------------------------------------------
 
 
