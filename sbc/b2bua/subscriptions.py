@@ -290,7 +290,8 @@ def _pass_notify(context: Context, subscription: Subscription, detail: object) -
 def _refuse_notify(context: Context, subscription: Subscription, detail: object) -> None:
     assert isinstance(detail, tuple)
     assert subscription.b is not None
-    _refuse(context, subscription.b, *detail, hooks.Reject(_POLICY, 481, "it is over"))
+    request, transaction = detail
+    _refuse(context, subscription.b, request, transaction, hooks.Reject(_POLICY, 481, "it is over"))
 
 
 def _tell_the_end(context: Context, subscription: Subscription, detail: object) -> None:
