@@ -1,0 +1,288 @@
+"""Random histories of phones that register: refreshes, moves, thieves, losses, outages and restarts, in any order.
+
+What holds whatever happens: nobody is told that he is registered for longer than the PBX has granted; the PBX sees one
+contact for each device; a call goes to no flow that the PBX has not seen credentials over; nothing private shows
+outside; and in the end nothing is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import pytest
+
+from sbc.b2bua import Access, FlowLost, ForgetBinding, KeepBinding, Settings
+from sbc.sip import Address, Hop, Limits, NameAddress, Request, Response, make_response, parse, parse_name_address
+from tests.support.hiding import leaks
+from tests.support.world import INSIDE, OUTSIDE, OUTSIDE6, PBX, Edge, Events, Weather, Wires
+
+ACCESS = Access("public", ("example.com",), "pbx", expires_udp=60, rate=50, max_contacts=4, key=b"site", recheck=0)
+USERS = ("1001", "1002")
+SLACK = 3.0
+"""Seconds that a message may have been under way."""
+
+
+@dataclass
+class RandomPbx:
+    """A registrar that checks who asks, and may be silent, busy, or of short memory."""
+
+    events: Events
+    wires: Wires
+    rng: Random
+    mode: str = "good"
+    granted: dict[tuple[str, str], float] = field(default_factory=dict)
+    """(user, token) -> until when."""
+    removed: set[str] = field(default_factory=set)
+    lessened: dict[str, float] = field(default_factory=dict)
+    """Token -> when it got less than it had, last."""
+    answers: dict[str, bytes] = field(default_factory=dict)
+    registers: int = 0
+
+    def receive(self, data: bytes, source: Address) -> None:
+        message = parse(data, Limits())
+        if not isinstance(message, Request) or message.method != "REGISTER" or self.mode == "silent":
+            return
+        branch = message.via.branch or ""
+        if branch not in self.answers:
+            self.registers += 1
+            self.answers[branch] = self.answer(message).to_bytes()
+        self.wires.send(PBX, INSIDE, self.answers[branch])
+
+    def answer(self, request: Request) -> Response:
+        if self.mode == "busy":
+            return make_response(request, 503, None, "pbx")
+        credentials = request.headers.get("Authorization") or ""
+        user = request.to.uri.user or ""
+        if "right" not in credentials:
+            challenge = ("WWW-Authenticate", 'Digest realm="example.com", nonce="n", qop="auth"')
+            return make_response(
+                request, 401 if not credentials or self.rng.random() < 0.5 else 403, None, "pbx", [challenge]
+            )
+        now = self.events.now
+        for value in request.headers.values("Contact"):
+            if value == "*":
+                for key in [key for key in self.granted if key[0] == user]:
+                    self.remove(key)
+                continue
+            address = parse_name_address(value)
+            assert address.uri.host == INSIDE.host, "the phone's own contact"
+            key = (user, address.uri.user or "")
+            seconds = min(int(address.params["expires"] or ""), self.rng.choice((45, 120, 600, 3600)))
+            if seconds:
+                if now + seconds < self.granted.get(key, 0.0):
+                    self.lessened[key[1]] = now
+                self.granted[key] = now + seconds
+            else:
+                self.remove(key)
+        contacts = [
+            ("Contact", f"<sip:{token}@{INSIDE.host}:5060>;expires={int(until - now)}")
+            for (of, token), until in self.granted.items()
+            if of == user and until > now
+        ]
+        return make_response(request, 200, None, "pbx", [*contacts, ("Contact", "<sip:desk@10.0.0.77>;expires=5")])
+
+    def remove(self, key: tuple[str, str]) -> None:
+        if self.granted.pop(key, None) is not None:
+            self.removed.add(key[1])
+            self.lessened[key[1]] = self.events.now
+
+    def until(self, token: str) -> float:
+        now = self.events.now
+        if self.lessened.get(token, -100.0) > now - SLACK:
+            return float("inf")  # a 200 of before may still be under way
+        return max((until for (_, of), until in self.granted.items() if of == token), default=0.0)
+
+
+@dataclass
+class History:
+    """Phones, thieves and a PBX around one SBC."""
+
+    seed: int
+    starts: int = 0
+
+    def __post_init__(self) -> None:
+        self.rng = Random(self.seed)
+        self.events = Events()
+        self.wires = Wires(self.events, self.rng, Weather(repeat=0.1, delay=0.3))
+        self.pbx = RandomPbx(self.events, self.wires, self.rng)
+        self.wires.hosts[PBX] = self.pbx.receive
+        self.places = [Address(f"198.51.100.{n}", 5060 + n) for n in range(1, 7)]
+        self.proven: dict[str, set[Address]] = {}
+        """User -> addresses from which the right password came."""
+        self.kept: dict[Any, Any] = {}
+        self.seen = 0
+        self.cseq = 0
+        for place in self.places:
+            self.wires.hosts[place] = lambda data, source, place=place: self.phone_receives(data, place)
+        self.edge = self.start()
+
+    def start(self) -> Edge:
+        self.seen = 0
+        self.starts += 1
+        return Edge(
+            self.events,
+            self.wires,
+            1000 * self.seed + self.starts,
+            Settings(access=ACCESS),
+            bindings=tuple(self.kept.values()),
+        )
+
+    # -- what happens --------------------------------------------------------------------------------------------------
+
+    def register(self) -> None:
+        rng = self.rng
+        user, place = rng.choice(USERS), rng.choice(self.places)
+        device, right = rng.randrange(3), rng.random() < 0.7
+        credentials = rng.choice(("right", "right", "")) if right else "wrong"
+        contact = f"<sip:{user}@192.168.0.{device}:5060>"
+        extra = []
+        if device:
+            contact += f';+sip.instance="<urn:uuid:{user}-{device}>"'
+            if rng.random() < 0.4:
+                contact += f";reg-id={rng.randrange(1, 3)}"
+                extra.append("Supported: path, outbound")
+        expires = rng.choice((0, 60, 60, 3600, 3600))
+        shape = rng.random()
+        if shape < 0.05:
+            contact, expires = "*", 0
+        elif shape < 0.1:
+            contact = ""
+        elif shape < 0.2:
+            contact += f", <sip:{user}@192.168.0.0:5060>"
+        if credentials == "right":
+            self.proven.setdefault(user, set()).add(place)
+        self.cseq += 1
+        self.send(place, user, device, contact, expires, credentials, extra)
+
+    def send(
+        self, place: Address, user: str, device: int, contact: str, expires: int, credentials: str, extra: list[str]
+    ) -> None:
+        late = self.rng.choice((0, 0, 0, 0, 2))
+        lines = [
+            "REGISTER sip:example.com SIP/2.0",
+            f"Via: SIP/2.0/UDP {place.host}:{place.port};branch=z9hG4bK-{self.seed}-{self.cseq};rport",
+            f"From: <sip:{user}@example.com>;tag=t{self.cseq}",
+            f"To: <sip:{user}@example.com>",
+            f"Call-ID: of-{user}-{device}",
+            f"CSeq: {max(1, self.cseq - late)} REGISTER",
+            *([f"Contact: {contact}"] if contact else []),
+            f"Expires: {expires}",
+            *([f'Authorization: Digest username="{user}", response="{credentials}"'] if credentials else []),
+            *extra,
+            "Content-Length: 0",
+        ]
+        self.wires.send(place, OUTSIDE, "\r\n".join([*lines, "", ""]).encode())
+
+    def refresh(self) -> None:
+        """A phone goes on with what it has, as phones do."""
+        bindings = [each for place in self.places for each in self.edge.b2bua.registered.over(self.flow(place))]
+        if bindings:
+            binding = self.rng.choice(bindings)
+            self.cseq += 1
+            user, _, _ = binding.aor.partition("@")
+            _, _, device = binding.call_id.rpartition("-")
+            extra = ["Supported: outbound"] if binding.reg_id else []
+            self.send(binding.hop.remote, user, int(device), binding.written, 3600, "", extra)
+
+    def flow(self, place: Address) -> Hop:
+        return Hop("public", "UDP", OUTSIDE, place)
+
+    def lose(self) -> None:
+        self.edge.tell(FlowLost(self.flow(self.rng.choice(self.places))))
+
+    def restart(self) -> None:
+        self.keep()
+        self.edge = self.start()
+
+    def call(self) -> None:
+        """The PBX calls a contact that it has, or once had."""
+        tokens = [token for _, token in self.pbx.granted] + sorted(self.pbx.removed)
+        if tokens:
+            token = self.rng.choice(tokens)
+            self.cseq += 1
+            lines = [
+                f"INVITE sip:{token}@{INSIDE.host} SIP/2.0",
+                f"Via: SIP/2.0/UDP {PBX.host}:5060;branch=z9hG4bK-pbx-{self.cseq}",
+                "Max-Forwards: 70",
+                f"From: <sip:boss@10.0.0.5>;tag=secret-{self.cseq}",
+                f"To: <sip:{token}@{INSIDE.host}>",
+                f"Call-ID: secret-call-{self.cseq}",
+                "CSeq: 1 INVITE",
+                f"Contact: <sip:boss@{PBX.host}>",
+                "Content-Length: 0",
+            ]
+            self.wires.send(PBX, INSIDE, "\r\n".join([*lines, "", ""]).encode())
+
+    def wait(self, seconds: float) -> None:
+        until = self.events.now + seconds
+        while self.events.step(until):
+            pass
+        self.events.now = until
+        self.keep()
+
+    def keep(self) -> None:
+        """What the store would have written."""
+        for command in self.edge.commands[self.seen :]:
+            if isinstance(command, KeepBinding):
+                record = command.record
+                self.kept[record.aor, record.device, record.reg_id] = record
+            elif isinstance(command, ForgetBinding):
+                self.kept.pop(command.key, None)
+        self.seen = len(self.edge.commands)
+
+    # -- what must hold ------------------------------------------------------------------------------------------------
+
+    def phone_receives(self, data: bytes, place: Address) -> None:
+        message = parse(data, Limits())
+        if isinstance(message, Request):
+            if message.method == "INVITE":
+                user = message.request_uri.user or ""
+                assert place in self.proven.get(user, ()), f"a call for {user} to {place}, who has proven nothing"
+                self.wires.send(place, OUTSIDE, make_response(message, 486, None, "busy").to_bytes())
+        elif message.status == 200:
+            for value in message.headers.values("Contact"):
+                self.told_registered(parse_name_address(value))
+
+    def told_registered(self, contact: NameAddress) -> None:
+        assert contact.uri.host.startswith("192.168.0."), "somebody else's contact"
+        user = contact.uri.user
+        device = contact.params.get("+sip.instance") or contact.uri_text
+        token = self.edge.b2bua.registered.device(f"{user}@example.com", device).token
+        until = self.events.now + int(contact.params["expires"] or "")
+        assert until <= self.pbx.until(token) + SLACK, f"{contact} until {until}, the PBX {self.pbx.until(token)}"
+
+    def check(self) -> None:
+        table = self.edge.b2bua.registered
+        for user in USERS:
+            contacts = [token for of, token in self.pbx.granted if of == user]
+            assert len(contacts) == len(set(contacts)) <= 3, "one contact for each device"
+            assert len(table.by_aor(f"{user}@example.com")) <= ACCESS.max_contacts
+        assert len(self.edge.b2bua._context.pending) <= 200
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_happens_registrations_are_what_the_registrar_says(seed: int) -> None:
+    history = History(seed)
+    rng = history.rng
+    for _ in range(120):
+        dice = rng.random()
+        if dice < 0.45:
+            history.register()
+        elif dice < 0.7:
+            history.refresh()
+        elif dice < 0.85:
+            history.call()
+        elif dice < 0.88:
+            history.lose()
+        elif dice < 0.9:
+            history.restart()
+        elif dice < 0.97:
+            history.pbx.mode = rng.choice(("good", "good", "good", "silent", "busy"))
+        history.wait(rng.choice((0.0, 0.1, 0.5, 5.0, 30.0, 55.0, 100.0, 600.0)))
+        history.check()
+    history.wait(8000.0)
+    assert history.edge.b2bua.registered.counts() == (0, 0)
+    assert history.edge.left_over() == {}
+    assert leaks(history.wires.sent, (OUTSIDE, OUTSIDE6), INSIDE) == []
