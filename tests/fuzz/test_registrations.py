@@ -262,7 +262,7 @@ class History:
         assert len(self.edge.b2bua._context.pending) <= 200
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(100))
 def test_whatever_happens_registrations_are_what_the_registrar_says(seed: int) -> None:
     history = History(seed)
     rng = history.rng
@@ -270,7 +270,7 @@ def test_whatever_happens_registrations_are_what_the_registrar_says(seed: int) -
         dice = rng.random()
         if dice < 0.45:
             history.register()
-        elif dice < 0.7:
+        elif dice < 0.75:
             history.refresh()
         elif dice < 0.85:
             history.call()
