@@ -146,7 +146,8 @@ def _refresh(
     binding.cseq = request.cseq.number
     binding.granted = granted
     binding.decision = decision
-    context.registrations.refresh(binding, min(now + granted + GRACE, binding.device.inside_until))
+    if context.registrations.refresh(binding, min(now + granted + GRACE, binding.device.inside_until)):
+        _plan(context)
     keeping.registered(context, binding)
     if now - binding.kept_at > _WRITE_EVERY:
         _keep(context, binding)
@@ -182,8 +183,9 @@ def answer_all(
         for flow in device.flows.values():
             if zone and flow.hop.zone != zone and context.network.zones[flow.hop.zone].hidden:
                 continue
-            left = max(0, int(min(flow.until - GRACE, device.inside_until) - now + 0.5)) if flow is not binding else 0
-            told.append(("Contact", f"{flow.shown};expires={flow.granted if flow is binding else left}"))
+            left = flow.granted if flow is binding else int(min(flow.until - GRACE, device.inside_until) - now)
+            if left > 0:
+                told.append(("Contact", f"{flow.shown};expires={left}"))
     if binding is not None:
         if binding.reg_id:
             # RFC 5626 section 6: "the registrar MUST include ... outbound in a Require header field"
@@ -366,15 +368,17 @@ def _settle(
     table, asked, now = context.registrations, pending.asked, context.now
     device = table.device(asked.aor, wish.device.id)
     flow = device.flows.get(wish.reg_id)
-    if flow is not None and flow.call_id == asked.request.call_id and asked.request.cseq.number < flow.cseq:
-        return None  # another one of the phone has overtaken it
-    if not wish.expires and device.flows.keys() - {wish.reg_id}:
+    call_id, cseq = asked.request.call_id, asked.request.cseq.number
+    if device.settled[0] == call_id and cseq < device.settled[1]:
+        return None  # another one of the phone has overtaken it on the way back
+    device.settled = call_id, cseq
+    seconds, contact = registrar_side.granted(response, device, pending.wanted if wish.expires else 0)
+    if seconds < 1:
+        remove(context, device)
+        return None
+    if not wish.expires:  # one flow of several
         if flow is not None:
             drop(context, flow)
-        return None
-    seconds, contact = registrar_side.granted(response, device, pending.wanted)
-    if not wish.expires or seconds < 1:
-        remove(context, device)
         return None
     zone = context.network.zones[pending.hop.zone]
     device.inside_until = now + seconds
@@ -382,6 +386,9 @@ def _settle(
     device.checked = now
     device.service_route = registrar_side.service_route(response)
     device.associated = registrar_side.associated(context, response, zone)
+    if flow is not None and flow.call_id == call_id and cseq < flow.cseq:
+        _keep(context, flow)
+        return flow  # the phone has refreshed it here meanwhile
     granted = min(limited(access, asked.hop, wish.expires), seconds)
     return bind(context, asked, wish, device, granted, dict(registrar_side.gruus(context, contact, zone)))
 

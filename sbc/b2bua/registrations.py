@@ -32,6 +32,8 @@ class Device:
     """What the registrar granted last, in seconds."""
     checked: float = 0.0
     """When credentials last passed the registrar."""
+    settled: tuple[str, int] = ("", 0)
+    """Call-ID and CSeq of the last REGISTER that the registrar has accepted, as the phone wrote them."""
     service_route: tuple[str, ...] = ()
     """Route values of its requests to the registrar's side (RFC 3608)."""
     associated: tuple[str, ...] = ()
@@ -172,11 +174,13 @@ class Registrations:
         self._bindings += 1
         self._watch(binding, binding.until)
 
-    def refresh(self, binding: Binding, until: float) -> None:
-        """The binding lasts until then."""
+    def refresh(self, binding: Binding, until: float) -> bool:
+        """The binding lasts until then. Whether `next` may be earlier now."""
         binding.until = until
         if until < binding.watched:
             self._watch(binding, until)
+            return True
+        return False
 
     def unbind(self, binding: Binding) -> None:
         """A flow is gone; its device stays. What is not in the table is left as it is."""

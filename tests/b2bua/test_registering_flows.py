@@ -163,7 +163,8 @@ def test_a_phone_that_finds_out_its_address_keeps_its_contact_inside(access: Lad
 def test_a_user_has_so_many_devices_and_those_that_are_gone_do_not_count(access: Ladder) -> None:
     def device(name: str, number: int, answer: str) -> str:
         return (
-            f"{name} -> REGISTER sip:example.com | Call-ID: d{number} | Contact: <sip:d{number}@192.168.1.5>" + answer
+            f"{name} -> REGISTER sip:example.com | Call-ID: d{number} | Contact: <sip:d{number}@198.51.100.7:5070>"
+            + answer
         )
 
     let_in = """
