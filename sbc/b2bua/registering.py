@@ -147,7 +147,7 @@ def _refresh(
     binding.granted = granted
     binding.decision = decision
     if context.registrations.refresh(binding, min(now + granted + GRACE, binding.device.inside_until)):
-        _plan(context)
+        plan(context)
     keeping.registered(context, binding)
     if now - binding.kept_at > _WRITE_EVERY:
         _keep(context, binding)

@@ -316,3 +316,8 @@ def test_calls_of_a_registered_phone_take_the_route_that_its_registrar_names(acc
         caller -> ACK
         """,
     )
+
+
+def test_a_refresh_for_less_time_ends_earlier(access: Ladder) -> None:
+    access.play(REGISTERED, f"{REFRESH} | Expires: 30", "caller <- 200 REGISTER | Contact: *;expires=30", "42 s")
+    assert access.edge.b2bua.registered.counts() == (1, 0)
