@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -118,6 +119,8 @@ class Edge:
             except subprocess.TimeoutExpired:
                 if "Main loop terminated" not in self.log():  # else it is on its way, without ears for signals
                     self.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(10)  # one more signal might meet it when nothing catches it any more
         code = end_process(self.process)
         assert code == 0, f"the SBC ended with {code}:\n{self.log()[-5000:]}"
         assert not self.trouble(), self.log()
