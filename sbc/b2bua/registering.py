@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sbc.b2bua import contacts, keeping, network, registrar_side, registrations, whereabouts
+from sbc.b2bua import contacts, keeping, locating, network, registrar_side, registrations, whereabouts
 from sbc.b2bua.commands import BindingRecord, ForgetBinding, KeepBinding, SendRequest
 from sbc.b2bua.context import Context, answer
 from sbc.b2bua.hooks import Reject
@@ -43,6 +43,8 @@ _WRITE_EVERY = 600.0
 _FLOW_TIMER = {"UDP": "30"}
 _FLOW_TIMER_OF_STREAMS = "120"
 """RFC 5626 section 5.4: within this time the phone sends something over its flow."""
+_FEW = 16
+"""Bindings of one flow that are looked through."""
 _GONE = frozenset({403, 404, 410, 604})
 """Answers by which the registrar says that the user is not to be registered."""
 _NO_GRUUS: Mapping[str, str] = {}
@@ -107,7 +109,18 @@ def _cached(context: Context, request: Request, hop: Hop) -> registrations.Bindi
     if len(written) != 1:
         return None
     to = request.to.uri_text
+    if len(bindings) > _FEW:  # a gateway, or a proxy: the user's own are fewer
+        bindings = _of_user(context, request, hop)
     return next((each for each in bindings if each.written == written[0] and each.to == to), None)
+
+
+def _of_user(context: Context, request: Request, hop: Hop) -> list[registrations.Binding]:
+    try:
+        aor = locating.address_of_record(context, request.to.uri)
+    except SipError:
+        return []
+    devices = context.registrations.by_aor(aor or "")
+    return [flow for device in devices for flow in device.flows.values() if flow.hop == hop]
 
 
 def _out_of_order(request: Request, binding: registrations.Binding) -> bool:

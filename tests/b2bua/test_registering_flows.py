@@ -233,3 +233,18 @@ def test_a_realm_that_names_the_inside_does_not_cross_and_the_log_of_nobody_has_
         callee -> 401 REGISTER | WWW-Authenticate: Digest realm="10.0.0.5", nonce="abc"
         caller <- 401 REGISTER | -WWW-Authenticate
     """)
+
+
+def test_a_gateway_registers_many_users_over_one_flow_and_each_is_refreshed_here(access: Ladder) -> None:
+    for user in range(2000, 2030):
+        who = f"| To: <sip:{user}@example.com> | Contact: <sip:{user}@198.51.100.7:5070> | Call-ID: {user}"
+        access.play(f"""
+            caller -> REGISTER sip:example.com {who}
+            callee <- REGISTER sip:example.com | Contact: <sip:$token{user}@10.0.0.1:5060>;expires=3600
+            callee -> 200 REGISTER | Contact: <sip:$token{user}@10.0.0.1:5060>;expires=3600
+            caller <- 200 REGISTER | Contact: <sip:{user}@198.51.100.7:5070>;expires=60
+        """)
+    for user in (2000, 2029):
+        who = f"| To: <sip:{user}@example.com> | Contact: <sip:{user}@198.51.100.7:5070> | Call-ID: {user}"
+        access.play(f"caller -> REGISTER sip:example.com {who}", "caller <- 200 REGISTER | Contact: *;expires=60")
+    assert registered(access) == (30, 30)
