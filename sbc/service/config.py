@@ -42,6 +42,7 @@ open = true
 domain = "127.0.0.1"
 registrar = "local"
 zone = "public"
+algorithms = ["MD5"]
 [peers.{echo}]
 zone = "private"
 address = "127.0.0.3:{port}"

@@ -269,4 +269,4 @@ def test_the_embedded_default_is_two_zones_and_a_peer_on_loopback() -> None:
     assert sockets == {("public", ("127.0.0.1", 5070)), ("private", ("127.0.0.2", 5070))}
     echo = config.network.peers["echo"]
     assert (echo.zone, echo.host, echo.port) == ("private", "127.0.0.3", 5070)
-    assert {s.origin for s in effective(config) if s.key == "peers.echo.zone"} == {"embedded default:13"}
+    assert {s.origin for s in effective(config) if s.key == "peers.echo.zone"} == {"embedded default:14"}
