@@ -524,7 +524,7 @@ def restore(context: Context, records: Iterable[BindingRecord]) -> None:
     if access is not None:
         grace = max(access.expires_udp, access.expires_least) + GRACE
         for record in records:
-            registrations.restore(context.registrations, record, context.now, grace)
-            for binding in context.registrations.over(record.hop):
+            binding = registrations.restore(context.registrations, record, context.now, grace)
+            if binding is not None:
                 keeping.registered(context, binding, restored=True)
         plan(context)

@@ -259,13 +259,13 @@ class Registrations:
             heapq.heapify(self._ends)
 
 
-def restore(registrations: Registrations, record: BindingRecord, now: float, grace: float) -> None:
+def restore(registrations: Registrations, record: BindingRecord, now: float, grace: float) -> Binding | None:
     """Put back what was registered in a former life of this process. Nobody knows which refreshes it has answered since
     it was written: the phone gets `grace` seconds to show that it is there. Streams have not survived; their devices
     have."""
     device = registrations.device(record.aor, record.device)
     if record.inside_until <= now or record.token != device.token:
-        return
+        return None
     device.inside_until = max(device.inside_until, record.inside_until)
     device.checked = max(device.checked, record.checked)
     device.inside_granted = record.inside_granted
@@ -290,8 +290,10 @@ def restore(registrations: Registrations, record: BindingRecord, now: float, gra
         kept_at=now,
     )
     registrations.bind(binding)
-    if record.hop.transport != "UDP":
-        registrations.unbind(binding)
+    if record.hop.transport == "UDP":
+        return binding
+    registrations.unbind(binding)
+    return None
 
 
 _NONE: list[Device] = []
