@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.border import Border
 from tests.support.edge import answers_options
-from tests.support.lab import PRIVATE, wait_until
+from tests.support.lab import PRIVATE, Lab, wait_until
 
 _CONFIGS = Path(__file__).parent.parent / "interop"
 PHONE = PRIVATE.others[0]
@@ -16,11 +16,11 @@ PHONE = PRIVATE.others[0]
 
 
 class Kamailio:
-    """Kamailio where the SBC looks for its PBX, with one of the configurations of tests/interop. It ends with whatever
-    else runs on the private side."""
+    """Kamailio where the SBC looks for its PBX, with a configuration (of tests/interop, if it is no path). `memory`: in
+    MiB. It ends with whatever else runs on the private side."""
 
-    def __init__(self, border: Border, config: str) -> None:
-        self._namespace = border.lab.private
+    def __init__(self, lab: Lab, config: str | Path, memory: int = 16) -> None:
+        self._namespace = lab.private
         self._directory = self._namespace.directory()
         text = (_CONFIGS / config).read_text()
         values = {"LISTEN": PRIVATE.host, "PHONE": PHONE, "BORDER": PRIVATE.edge, "DIRECTORY": str(self._directory)}
@@ -28,10 +28,10 @@ class Kamailio:
             text = text.replace(f"@{name}@", value)
         (self._directory / "kamailio.cfg").write_text(text)
         with (self._directory / "log").open("wb") as log:
-            running = self._namespace.popen(
-                ["kamailio", "-f", self._directory / "kamailio.cfg", "-DD", "-E", "-m", "16", "-Y", self._directory],
-                stdout=log, stderr=subprocess.STDOUT, cwd=self._directory,
-            )  # fmt: skip
+            command = ["kamailio", "-f", "kamailio.cfg", "-DD", "-E", "-m", str(memory), "-Y", self._directory]
+            running = self.process = self._namespace.popen(
+                command, stdout=log, stderr=subprocess.STDOUT, cwd=self._directory
+            )
 
         def ready() -> bool:
             assert running.poll() is None, self.log()
@@ -60,4 +60,4 @@ class Kamailio:
 
 def start_pbx(border: Border) -> None:
     """A proxy that stays in the path (Record-Route), with its phones behind it."""
-    Kamailio(border, "kamailio_pbx.cfg")
+    Kamailio(border.lab, "kamailio_pbx.cfg")
