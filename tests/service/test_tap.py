@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -21,7 +22,8 @@ from tests.support.sockets import free_port
 
 TWISTD = Path(sys.executable).parent / "twistd"
 ROOT = Path(__file__).resolve().parents[2]
-PUBLIC, PRIVATE, PBX, CALLER = "127.0.74.1", "127.0.74.2", "127.0.74.3", "127.0.74.9"
+PUBLIC, PRIVATE, PBX, CALLER = (f"127.{20 + os.getpid() % 200}.74.{host}" for host in (1, 2, 3, 9))
+"""Of this run alone: another one at the same time must not have the media ports."""
 PATIENCE = 10.0
 
 
