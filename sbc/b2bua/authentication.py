@@ -29,6 +29,8 @@ _POLICY = "registrar"
 _NAMES = ("Authorization", "Proxy-Authorization")
 _NOBODY = 64 * "0"
 """What a user who does not exist is compared with, so that it takes as long."""
+NO_CREDENTIALS = "no credentials"
+"""Why somebody is challenged who has done nothing wrong."""
 
 
 def take(context: Context, request: Request) -> tuple[Credentials, ...]:
@@ -65,7 +67,7 @@ class Proof:
     account: network.Account | None = None
     stale: bool = False
     """The user knows the password, but the nonce is old, or was used."""
-    fault: str = "no credentials"
+    fault: str = NO_CREDENTIALS
 
 
 def prove(context: Context, access: network.Access, request: Request, given: Sequence[Credentials]) -> Proof:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sbc.b2bua import contacts, keeping, locating, network, registrar_side, registrations, whereabouts
-from sbc.b2bua.commands import BindingRecord, ForgetBinding, KeepBinding, SendRequest
+from sbc.b2bua import authentication, contacts, keeping, locating, network, registrar_side, registrations, whereabouts
+from sbc.b2bua.commands import BindingRecord, Decided, ForgetBinding, KeepBinding, SendRequest
 from sbc.b2bua.context import Context, answer
 from sbc.b2bua.hooks import Reject
 from sbc.sip import (
@@ -212,6 +212,12 @@ def answer_all(
 
 
 def respond(context: Context, request: Request, transaction: TransactionId, verdict: Reject) -> None:
+    """Refuse a REGISTER. Why is told to the operator, but for a phone that has only to show its password."""
+    if verdict.status != 401 or verdict.reason not in ("", authentication.NO_CREDENTIALS):
+        via = request.via  # which says by now where the request came from
+        who = f"{request.to.uri_text} from {via.params.get('received') or via.host} refused: {verdict.status}"
+        told = Decided("", context.now, "admit", verdict.policy, f"REGISTER of {who}", verdict.reason)
+        context.out.append(told)
     answer(context, "", request, transaction, verdict.status, verdict.phrase, verdict.headers, context.tokens.tag())
 
 
@@ -355,7 +361,8 @@ def _refused(context: Context, pending: Pending, response: Response) -> None:
         status = 480  # a registrar elsewhere inside is none that the phone could reach
     zone = context.network.zones[pending.hop.zone]
     headers = registrar_side.crossed(context, asked, response, zone)
-    respond(context, asked.request, asked.transaction, Reject("registrations", status, "", headers=tuple(headers)))
+    reason = "" if status == 401 else "by the registrar"
+    respond(context, asked.request, asked.transaction, Reject("registrations", status, reason, headers=tuple(headers)))
 
 
 def _accepted(context: Context, pending: Pending, response: Response) -> None:

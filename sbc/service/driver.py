@@ -74,6 +74,8 @@ TICK = 0.02
 milliseconds, and under load there is a deadline every few microseconds."""
 REFUSED_LINES_EVERY = 10.0
 """Seconds between log lines about packets that nobody could understand."""
+TURNED_AWAY_LINES = 20
+"""Lines in that time about who was not let in."""
 SIP_CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\s]{1,128})", re.IGNORECASE | re.MULTILINE)
 
 
@@ -186,6 +188,7 @@ class Driver:
         self._without_ports: set[str] = set()
         self._leaving: list[Deferred[None]] = []
         self._refused_line_at = 0.0
+        self._turned_away = FewLines()
         self.bugs = 0
         """Exceptions that reached this loop: each one is a bug somewhere, and cost one message's handling."""
         self.refused = 0
@@ -472,10 +475,14 @@ class Driver:
             self._keeper.forget(command.key)
 
     def _decided(self, command: Decided, now: float) -> None:
-        """Of a call into its trail; of a request outside calls there is none, so that a log line says it to who looks
-        for it."""
+        """Of a call into its trail; of a request outside calls there is none, so that a log line says it: who was not
+        let in to everybody, as long as there are few of them, the rest to who looks for it."""
         if command.call:
             self._recorder.decided(command, command.at + self._to_wall)
+        elif command.hook == "admit" and self._turned_away.admits(now):
+            skipped = f" ({self._turned_away.skipped} more before)" if self._turned_away.skipped else ""
+            log.info(WRITTEN, text=f"{command.verdict}: {command.reason}{skipped}", call="")
+            self._turned_away.skipped = 0
         elif self._detailed:
             log.debug(WRITTEN, text=f"{command.verdict}: {command.reason}", call="")
 
@@ -491,6 +498,25 @@ class Driver:
         talked = (record.ended or now) - record.answered if record.answered is not None else 0.0
         end = f"ended by {record.ended_by}: {record.cause}, status {record.status}, {talked:.1f} s"
         log.info(WRITTEN, text=f"call {between(record)} {end}", call=record.call)
+
+
+class FewLines:
+    """Lets `TURNED_AWAY_LINES` through in `REFUSED_LINES_EVERY` seconds: an attacker must not fill the log."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._left = 0
+        self.skipped = 0
+        """Lines that were not let through since this was 0."""
+
+    def admits(self, now: float) -> bool:
+        if now >= self._until:
+            self._until, self._left = now + REFUSED_LINES_EVERY, TURNED_AWAY_LINES
+        if self._left:
+            self._left -= 1
+            return True
+        self.skipped += 1
+        return False
 
 
 def between(record: CallRecord) -> str:

@@ -295,6 +295,26 @@ def test_a_stream_that_ends_takes_its_registration_along(access: Ladder) -> None
     access.play("callee -> INVITE sip:$token@10.0.0.1 sdp\ncallee <- 100\ncallee <- 480\ncallee -> ACK")
 
 
+def test_the_operator_is_told_who_is_refused_and_why_but_not_of_mere_challenges(access: Ladder) -> None:
+    access.play(f"""
+        caller -> REGISTER sip:example.com | To: <sip:1001@example.com>
+        {TO_THE_PBX}
+        callee -> 401 REGISTER | WWW-Authenticate: Digest realm="example.com", nonce="x"
+        caller <- 401 REGISTER
+    """)
+    assert access.trail == []
+    access.play(f"""
+        caller -> REGISTER sip:example.com | To: <sip:1001@example.com>
+        {TO_THE_PBX}
+        callee -> 403 REGISTER
+        caller <- 403 REGISTER
+    """)
+    who = "REGISTER of sip:1001@example.com from 198.51.100.7 refused"
+    assert access.trail == [f"admit registrations: {who}: 403 (by the registrar)"]
+    access.play("caller -> REGISTER sip:example.com | Expires: 5", "caller <- 423 REGISTER")
+    assert access.trail[1].endswith("refused: 423 (wants 5 s only)")
+
+
 def test_another_domain_is_not_ours(access: Ladder) -> None:
     access.play("caller -> REGISTER sip:elsewhere.example", "caller <- 404 REGISTER")
     access.play("caller -> REGISTER sip:example.com | To: <sip:1001@elsewhere.example>", "caller <- 404 REGISTER")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 
 import pytest
@@ -109,6 +110,23 @@ def test_out_of_order_registers_change_nothing(phones: Ladder) -> None:
     register(phones, "Call-ID: one", "CSeq: 9 REGISTER", f"Contact: <{PLACE}>;expires=0", answer="500")
     register(phones, "Call-ID: one", "CSeq: 9 REGISTER", "Contact: *", "Expires: 0", answer="500")
     register(phones, "-Contact", answer=f"200 | Contact: <{PLACE}>;expires=*")
+
+
+def test_the_operator_is_told_of_wrong_passwords_and_not_of_challenges(phones: Ladder) -> None:
+    register(phones)
+    assert phones.trail == []
+    phones.play(f"""
+        caller -> REGISTER sip:{DOMAIN} | From: <sip:alice@{DOMAIN}>;tag=x | To: <sip:alice@{DOMAIN}>
+        caller <- 401 REGISTER | WWW-Authenticate: Digest realm="{DOMAIN}", *
+    """)
+    guess = credentials(phones, "REGISTER", f"sip:{DOMAIN}", user="alice")
+    guess = re.sub(r'(response=")(.)', lambda found: found[1] + ("1" if found[2] == "0" else "0"), guess)
+    phones.play(f"""
+        caller -> REGISTER sip:{DOMAIN} | From: <sip:alice@{DOMAIN}>;tag=x | To: <sip:alice@{DOMAIN}> | {guess}
+        caller <- 401 REGISTER
+    """)
+    who = f"REGISTER of sip:alice@{DOMAIN} from 198.51.100.7 refused"
+    assert phones.trail == [f"admit registrar: {who}: 401 (wrong user or password)"]
 
 
 def test_a_path_is_kept_and_taken(phones: Ladder) -> None:

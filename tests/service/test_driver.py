@@ -385,6 +385,21 @@ def test_what_is_decided_of_a_request_outside_calls_is_logged_in_detail_and_stan
     assert not any(said[0] == "decided" for said in world.said)
 
 
+def test_who_is_not_let_in_is_logged_but_a_crowd_does_not_fill_the_log(world: World, logged: Any) -> None:
+    world.effects["receive"] = [Deliver(RECEIVED)]
+    refused = Decided(
+        "", 1.0, "admit", "registrar", "REGISTER of sip:a@b from 192.0.2.1 refused: 401", "wrong password"
+    )
+    world.commands[RequestReceived] = [refused] * 30
+    world.driver.receive(PACKET)
+    assert [event["log_level"].name for event in logged] == ["info"] * 20
+    assert logged[0]["text"] == f"{refused.verdict}: wrong password"
+    world.clock.advance(10)
+    world.driver.receive(PACKET)
+    assert logged[20]["text"] == f"{refused.verdict}: wrong password (10 more before)"
+    assert len(logged) == 40
+
+
 # -- questions --------------------------------------------------------------------------------------------------------
 
 
