@@ -25,6 +25,7 @@ from sbc.b2bua import (
     targets,
     teardown,
     transferred,
+    watching,
     whereabouts,
 )
 from sbc.b2bua.call import (
@@ -101,6 +102,7 @@ _ACTIONS_OF = {Role.PLACED: transferred.ACTIONS, Role.TAKING: {**_ACTIONS, **tak
 _OUTSIDE: dict[type, tuple[Callable[[Context, Any, Any], None], Callable[[Context, Any, Any], None]]] = {
     registering.Pending: (registering.response_received, registering.lost),
     keeping.Question: (keeping.answered, keeping.lost),
+    watching.Probe: (watching.response_received, watching.lost),
 }
 """For what stands in `Context.pending`: what is told of a response, and what of its loss; both are given the event."""
 
@@ -159,6 +161,7 @@ class B2bua:
             "peers": lambda _: self._ask_for_peers(),
             registering.DEADLINE: lambda _: registering.due(self._context),
             keeping.DEADLINE: lambda _: keeping.due(self._context),
+            watching.DEADLINE: lambda _: watching.due(self._context),
             registering.PATIENCE: lambda branch: registering.impatient(self._context, branch),
         }
 
@@ -169,6 +172,7 @@ class B2bua:
         registered when the service ended last time."""
         context = self._begin(now)
         registering.restore(context, bindings)
+        watching.begin(context)
         self._ask_for_peers()
         return self._commands(context)
 
@@ -214,6 +218,7 @@ class B2bua:
     def hang_up_all(self, now: float) -> list[Command]:
         """End every call at once."""
         context = self._begin(now)
+        watching.end(context)
         for call in list(context.calls.values()):
             self._step(call, Input.ENDED_HERE, _DRAIN)
             teardown.settle(context, call)

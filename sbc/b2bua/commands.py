@@ -257,6 +257,12 @@ class CallRecord:
         )
 
 
+class Noticed(NamedTuple):
+    """Something that the operator wants to know at once, for the log. It belongs to no call."""
+
+    text: str
+
+
 class CallOpened(NamedTuple):
     """The first thing said of a call; `record` is a copy and is not changed afterwards."""
 
@@ -290,6 +296,7 @@ Command = (
     | HoldFlow
     | MessageSeen
     | Decided
+    | Noticed
     | CallOpened
     | CallChanged
     | CallEnded

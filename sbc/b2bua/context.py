@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sbc.b2bua.alive import Watch
 from sbc.b2bua.call import Call, Exchange, Input, Leg, Purpose, Replaced, Sent, TakenOver
 from sbc.b2bua.commands import ApplyFlow, CallId, Command, Decided, RemoveFlow, Respond, SendRequest
 from sbc.b2bua.deadlines import Deadlines
@@ -47,6 +48,8 @@ class Context:
     """How much the registrar inside gets to do."""
     mappings: Mappings = field(default_factory=Mappings)
     """Flows that are kept alive."""
+    alive: Watch = field(default_factory=Watch)
+    """Whether the registrar inside answers."""
     users: Users = field(default_factory=dict)
     """Of our own registrar."""
     nonces: Nonces = field(init=False)
@@ -274,6 +277,23 @@ def own_agent(context: Context, headers: Headers, name: str) -> None:
     """Our own Server or User-Agent, where the configuration wants one."""
     if context.settings.user_agent:
         headers.set(name, context.settings.user_agent)  # in place of one that crossed
+
+
+def own_question(context: Context, hop: Hop, uri: str) -> Request | None:
+    """An OPTIONS of our own (RFC 3261 section 11.1) to `uri`, over `hop`; None: it is no way of ours."""
+    listener = context.places.listener_of(hop)
+    if listener is None:
+        return None
+    us = f"sip:{uri_host(listener.advertised.host)}:{listener.advertised.port}"
+    headers = Headers()
+    headers.add("Max-Forwards", "70")
+    headers.add("From", f"<{us}>;tag={context.tokens.tag()}")
+    headers.add("To", f"<{uri}>")
+    headers.add("Call-ID", context.tokens.call_id())
+    headers.add("CSeq", "1 OPTIONS")
+    headers.add("Contact", f"<{us}>")
+    own_agent(context, headers, "User-Agent")
+    return Request("OPTIONS", uri, headers)
 
 
 def answer(

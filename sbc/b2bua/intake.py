@@ -72,7 +72,7 @@ class Intake:
         """The registrar is silent, or wants to be left in peace for `pause` seconds."""
         if now >= self.shut_until:
             self.probe_at = now + _PROBES
-        self.shut_until = now + (min(pause, _LONGEST_PAUSE) or _PAUSE)
+        self.shut_until = max(self.shut_until, now + (min(pause, _LONGEST_PAUSE) or _PAUSE))
 
     def answered(self) -> None:
         """It has answered something else."""

@@ -11,10 +11,10 @@ import ipaddress
 from dataclasses import dataclass
 
 from sbc.b2bua.commands import HoldFlow, Ping, SendRequest
-from sbc.b2bua.context import Context, own_agent, uri_host
+from sbc.b2bua.context import Context, own_question
 from sbc.b2bua.network import KeepAlive
 from sbc.b2bua.registrations import Binding
-from sbc.sip import Headers, Hop, Request, ResponseReceived, TransactionFailed, TransactionTimedOut
+from sbc.sip import Hop, Request, ResponseReceived, TransactionFailed, TransactionTimedOut
 
 DEADLINE = "keep-alives"
 """One for all flows; it belongs to no call."""
@@ -90,21 +90,11 @@ def _plan(context: Context) -> None:
 
 
 def _ask(context: Context, hop: Hop, contact: str) -> None:
-    listener = context.places.listener_of(hop)
-    if listener is None:
-        return
-    us = f"sip:{uri_host(listener.advertised.host)}:{listener.advertised.port}"
-    branch = context.tokens.branch()
-    headers = Headers()
-    headers.add("Max-Forwards", "70")
-    headers.add("From", f"<{us}>;tag={context.tokens.tag()}")
-    headers.add("To", f"<{contact}>")
-    headers.add("Call-ID", context.tokens.call_id())
-    headers.add("CSeq", "1 OPTIONS")
-    headers.add("Contact", f"<{us}>")
-    own_agent(context, headers, "User-Agent")
-    context.pending[branch] = Question(hop)
-    context.out.append(SendRequest("", branch, Request("OPTIONS", contact, headers), hop))
+    request = own_question(context, hop, contact)
+    if request is not None:
+        branch = context.tokens.branch()
+        context.pending[branch] = Question(hop)
+        context.out.append(SendRequest("", branch, request, hop))
 
 
 def answered(context: Context, event: ResponseReceived, question: Question) -> None:

@@ -30,7 +30,7 @@ def locate(context: Context, request: Request, zone: str) -> Targets | Reject | 
         device = context.registrations.by_token(uri.user)
         if device is None:
             return Reject(_POLICY, 404, "no device is registered with this contact")
-        return _targets(context, [device], f"the contact of {device.aor}")
+        return targets(context, [device], f"the contact of {device.aor}")
     aor = address_of_record(context, uri)
     # where another element is the registrar, it is the one who forks: phones and trunks call it
     if aor is None or (access.registrar and zone == access.zone):
@@ -44,7 +44,7 @@ def locate(context: Context, request: Request, zone: str) -> Targets | Reject | 
         elsewhere = _redirection(devices, aor, zone)
         if elsewhere is not None:
             return elsewhere
-    return _targets(context, devices, f"{aor} is registered here")
+    return targets(context, devices, f"{aor} is registered here")
 
 
 def address_of_record(context: Context, uri: Uri) -> str | None:
@@ -66,21 +66,21 @@ def _is_token(user: str) -> bool:
     return len(user) == _TOKEN_LENGTH and user.isalnum()
 
 
-def _targets(context: Context, devices: list[Device], reason: str) -> Targets | Reject:
+def targets(context: Context, devices: list[Device], reason: str) -> Targets | Reject:
     """16.6: those of the highest q first, those of the same q together, each group for a while."""
     newest = sorted((device for device in devices if device.flows), key=_freshness, reverse=True)
     groups: dict[tuple[float, str], list[Target]] = {}  # legs of a call share the ports of one zone
     for device in newest:
         target = _target(device)
         groups.setdefault((max(map(_q, device.flows.values())), target.zone), []).append(target)
-    targets: list[Target] = []
+    found: list[Target] = []
     for place in sorted(groups, key=lambda group: -group[0]):
-        last = len(targets) + len(groups[place]) == len(newest)
+        last = len(found) + len(groups[place]) == len(newest)
         for number, target in enumerate(groups[place]):
-            targets.append(target._replace(together=number > 0, ring=0.0 if last else _RINGS, search=True))
-    if not targets:
+            found.append(target._replace(together=number > 0, ring=0.0 if last else _RINGS, search=True))
+    if not found:
         return Reject(_POLICY, 480, f"{devices[0].aor} has no flow to us now")
-    return Targets(_POLICY, tuple(targets), reason)
+    return Targets(_POLICY, tuple(found), reason)
 
 
 def _redirection(devices: list[Device], aor: str, zone: str) -> Reject | None:

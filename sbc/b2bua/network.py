@@ -146,6 +146,10 @@ class Access:
     """What is asked of the registrar."""
     recheck: int = 0
     """After so long credentials must pass the registrar again, though it has granted more; 0: when that is over."""
+    watch: float = 0.0
+    """How often the registrar is asked whether it is there; 0: never, it is taken to be."""
+    survive: int = 86400
+    """How much longer than the registrar has granted phones stay registered while it is not there; 0: no longer."""
     rate: int = 100
     """REGISTERs a second that the registrar gets at most."""
     max_contacts: int = 10

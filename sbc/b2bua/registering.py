@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sbc.b2bua import authentication, contacts, keeping, locating, network, registrar_side, registrations, whereabouts
+from sbc.b2bua import (
+    authentication,
+    contacts,
+    keeping,
+    locating,
+    network,
+    registrar_side,
+    registrations,
+    watching,
+    whereabouts,
+)
 from sbc.b2bua.commands import BindingRecord, Decided, ForgetBinding, KeepBinding, SendRequest
 from sbc.b2bua.context import Context, answer
 from sbc.b2bua.hooks import Reject
@@ -92,7 +102,8 @@ def request_received(context: Context, request: Request, transaction: Transactio
         assert refusal is not None
         respond(context, request, transaction, refusal)
     elif not context.intake.admit(request.call_id, context.now):
-        _turned_away(context, request, transaction, cached, "the registrar has enough to do")
+        why = "the registrar does not answer" if context.alive.down else "the registrar has enough to do"
+        _turned_away(context, request, transaction, cached, why)
     else:
         _pass(context, asked, cached)
 
@@ -132,8 +143,10 @@ def _due(context: Context, access: network.Access, binding: registrations.Bindin
     """Why the registrar is to see this refresh; "" if it need not."""
     device = binding.device
     spread = int(device.token[:4], 16) / 0x10000 * _SPREAD * device.inside_granted
-    if context.now + limited(access, binding.hop, expires) + MARGIN + spread >= device.inside_until:
+    if context.now + limited(access, binding.hop, expires) + MARGIN + spread >= device.granted_until:
         return "the registrar's binding is due"
+    if context.alive.down or device.checked < context.alive.back:
+        return "the registrar is away, or was and may have forgotten"
     if access.recheck and context.now - device.checked >= access.recheck:
         return "credentials are to be checked"
     return ""
@@ -171,12 +184,27 @@ def _turned_away(
     context: Context, request: Request, transaction: TransactionId, cached: registrations.Binding | None, why: str
 ) -> None:
     """The registrar is not asked: the phone keeps what it has, or comes again later."""
-    if cached is not None and cached.device.inside_until - context.now >= 1.0 and cached.watched:
+    if cached is not None and _lasts(context, cached):
         expires = contacts.expires_of(request, request.contact) if request.contact is not None else 0
         _refresh(context, request, transaction, cached, expires, f"refreshed here: {why}")
         return
     wait = str(context.intake.retry_after(context.now))
     respond(context, request, transaction, Reject("registrations", 503, why, headers=(("Retry-After", wait),)))
+
+
+def _lasts(context: Context, binding: registrations.Binding) -> bool:
+    """Whether the phone may be told that it is still registered. While the registrar is not there, and until it is the
+    phone's turn afterwards, that may be for longer than it has granted: for `survive` seconds."""
+    access, device = context.access, binding.device
+    if not binding.watched:
+        return False
+    if context.alive.down or device.inside_until > device.granted_until + 1.0:
+        needed = context.now + max(access.expires_udp, access.expires_stream) + GRACE
+        most = device.granted_until + access.survive
+        if device.inside_until < min(needed, most):
+            device.inside_until = min(needed + _WRITE_EVERY, most)
+            binding.kept_at = float("-inf")  # it is to be written down
+    return device.inside_until - context.now >= 1.0
 
 
 def answer_all(
@@ -275,8 +303,9 @@ def impatient(context: Context, branch: TransactionId) -> None:
     if not isinstance(pending, Pending):
         return
     context.intake.failed(context.now)
+    watching.silent(context, context.access.registrar)
     cached = pending.cached
-    if cached is not None and not pending.answered and cached.device.inside_until - context.now >= 1.0:
+    if cached is not None and not pending.answered and _lasts(context, cached):
         pending.answered = True
         asked = pending.asked
         _turned_away(context, asked.request, asked.transaction, cached, "the registrar does not answer")
@@ -289,6 +318,8 @@ def response_received(context: Context, event: ResponseReceived, pending: Pendin
         return
     _over(context, event.transaction)
     status = response.status
+    if status not in _DOWN:
+        watching.heard(context)
     if status == 423 and not pending.again:
         _ask_for_longer(context, pending, response)
     elif status in _DOWN:

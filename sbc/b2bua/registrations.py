@@ -27,7 +27,8 @@ class Device:
     """Its `+sip.instance`; else the contact that it registered first."""
     token: str
     inside_until: float = 0.0
-    """When the registrar's binding ends; where this SBC is the registrar: the latest `until` of its flows."""
+    """When the device is not registered any more: when the registrar's binding ends; where this SBC is the registrar:
+    the latest `until` of its flows."""
     inside_granted: int = 0
     """What the registrar granted last, in seconds."""
     checked: float = 0.0
@@ -42,6 +43,11 @@ class Device:
     """By reg-id, the one that registered last at the end."""
     dialogs: set[DialogKey] = field(default_factory=set)
     """Of legs that go where the device is."""
+
+    @property
+    def granted_until(self) -> float:
+        """When the registrar's binding ends; `inside_until` is later while we keep it in its place."""
+        return self.checked + self.inside_granted
 
 
 @dataclass(slots=True, eq=False)

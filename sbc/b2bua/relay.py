@@ -17,7 +17,6 @@ from sbc.b2bua import (
     crossing,
     hooks,
     hosts,
-    locating,
     passages,
     privacy,
     replacing,
@@ -52,9 +51,7 @@ def opened(context: Context, view: hooks.CallView, transaction: TransactionId) -
     if len(context.outside.passages) >= context.settings.max_passages:
         return hooks.Reject(_POLICY, 503, "too many requests are under way", headers=_RETRY)
     leg = setup.received_leg(context, view, transaction)
-    route = locating.locate(context, request, view.zone.name)
-    if route is None:
-        route = setup.service_route(context, leg, context.hooks.route(view))
+    route = setup.whereto(context, leg, view)
     if isinstance(route, hooks.Reject):
         return route
     return register(context, passages.Passage("", request, transaction, leg, targets=list(route.targets)))

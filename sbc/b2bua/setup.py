@@ -18,6 +18,7 @@ from sbc.b2bua import (
     session_timer,
     taking_over,
     targets,
+    watching,
     whereabouts,
 )
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Replaced, TakenOver
@@ -88,12 +89,21 @@ def open_call(
 
 def _route(context: Context, call: Call, view: CallView, taken_over: TakenOver | None) -> RouteVerdict:
     if taken_over is None:
-        located = locating.locate(context, view.request, view.zone.name)
-        return service_route(context, call.a, context.hooks.route(view)) if located is None else located
+        return whereto(context, call.a, view, call.emergency)
     call.replaces = taken_over.replaces
     if taken_over.target is None:
         return context.hooks.route(referred.as_call(context, call.a, taken_over.uri))
     return Targets("transfer", (taken_over.target,), "it takes the place of a call of ours (Replaces)")
+
+
+def whereto(context: Context, leg: Leg, view: CallView, emergency: bool = False) -> RouteVerdict:
+    """Where a request goes that came on `leg` and begins something."""
+    located = locating.locate(context, view.request, view.zone.name)
+    if located is None and not emergency:
+        located = watching.among_us(context, view)
+    if located is not None:
+        return located
+    return watching.without_silent(context, service_route(context, leg, context.hooks.route(view)), emergency)
 
 
 def _device_of(context: Context, request: Request, bindings: list[registrations.Binding]) -> str:

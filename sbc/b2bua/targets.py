@@ -15,6 +15,7 @@ from sbc.b2bua import (
     reliable,
     replacing,
     session_timer,
+    watching,
     whereabouts,
 )
 from sbc.b2bua.call import Attempt, Call, CallState, Ending, Input, Leg, Purpose, Refusal
@@ -88,6 +89,8 @@ def resolved(context: Context, call: Call, attempt: Attempt, hops: tuple[Hop, ..
 
 def lost(context: Context, call: Call, attempt: Attempt, why: str) -> None:
     """The INVITE of `attempt` came to nothing: try its next address, else give the target up."""
+    if not attempt.heard:
+        watching.silent(context, attempt.target.peer)
     _try_hop(context, call, attempt, why)
     if not call.attempts:
         try_targets(context, call)

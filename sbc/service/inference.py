@@ -60,7 +60,7 @@ def completed_network(document: models.Document, findings: Findings, machine: Ma
 
 LOCAL = "local"
 """What `access.registrar` says where this SBC is the registrar."""
-_OF_A_PEER = ("expires_inside", "recheck", "rate")
+_OF_A_PEER = ("expires_inside", "recheck", "watch", "survive", "rate")
 _OF_OUR_OWN = ("algorithms", "without_qop", "mode")
 
 
@@ -104,6 +104,8 @@ def access(document: models.Document, network: Network, findings: Findings) -> A
         expires_stream=written.expires_stream,
         expires_inside=written.expires_inside,
         recheck=written.recheck,
+        watch=written.watch,
+        survive=written.survive,
         keepalive=KeepAlive(written.keepalive),
         keepalive_interval=written.keepalive_interval,
         rate=written.rate,

@@ -172,6 +172,8 @@ class Access(Table):
     recheck: WholeSecondsOrNone = 0
     keepalive: Literal["nat", "all", "off"] = "nat"
     keepalive_interval: Annotated[SomeSeconds, Field(ge=2, le=120)] = 25.0
+    watch: WholeSecondsOrNone = 10
+    survive: WholeSecondsOrNone = 86400
     rate: Count = 100
     max_contacts: Annotated[Count, Field(le=100)] = 10
     max_registrations: Count = 100_000

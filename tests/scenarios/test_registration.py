@@ -18,6 +18,7 @@ CONFIG = f"""{PLAIN}
 domain = "example.com"
 registrar = "pbx"
 expires_udp = 60
+watch = 0
 """
 CONTACT = "Contact: &lt;sip:1001@192.168.7.7:5060;line=[0-9]*>;expires=60"
 

@@ -26,6 +26,7 @@ from sbc.b2bua import (
     HoldFlow,
     Listener,
     MessageSeen,
+    Noticed,
     Ping,
     RemoveFlow,
     Resolve,
@@ -371,6 +372,13 @@ def test_a_call_logs_one_line_at_its_end_and_in_detail_one_at_its_start_and_all_
     assert [event["log_level"].name for event in logged] == ["debug", "info"][not detailed :]
     assert {event["call"] for event in logged} == {"call-1"}
     assert "ended by" in logged[-1]["text"]
+
+
+def test_what_the_operator_is_to_know_at_once_is_logged_as_a_warning(world: World, logged: Any) -> None:
+    world.effects["receive"] = [Deliver(RECEIVED)]
+    world.commands[RequestReceived] = [Noticed("peer pbx does not answer")]
+    world.driver.receive(PACKET)
+    assert [(event["log_level"].name, event["text"]) for event in logged] == [("warn", "peer pbx does not answer")]
 
 
 @pytest.mark.parametrize("detailed", [False, True])

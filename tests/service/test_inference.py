@@ -271,6 +271,7 @@ def test_the_sbc_can_be_the_registrar_itself() -> None:
     ("more", "fault"),
     [
         ("recheck = 60\n", "access.recheck: has no effect with registrar = 'local'"),
+        ("watch = 5\n", "access.watch: has no effect with registrar = 'local'"),
         ('zone = "private"\n', "private is not open"),
         ('[peers.local]\naddress = "10.0.0.5"\nzone = "private"\n', "a peer is called 'local', too"),
     ],

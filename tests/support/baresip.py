@@ -153,6 +153,11 @@ class Baresip:
         samples, rate = _samples(max(self._recorded(), key=lambda path: path.stat().st_mtime_ns))
         return samples[-int(seconds * rate) :], rate
 
+    def heard_in_calls(self, seconds: float) -> list[tuple[array.array[int], int]]:
+        """The same of each of its calls, in their order."""
+        found = [_samples(path) for path in sorted(self._recorded(), key=lambda path: path.stat().st_mtime_ns)]
+        return [(samples[-int(seconds * rate) :], rate) for samples, rate in found]
+
     def _recorded(self) -> list[Path]:
         found = sorted(self._recordings.glob("*-dec.wav"))
         assert found, f"baresip decoded nothing:\n{self.log()[-3000:]}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.border import Border
 from tests.support.edge import answers_options
-from tests.support.lab import PRIVATE, Lab, wait_until
+from tests.support.lab import PRIVATE, Lab, end_process, wait_until
 
 _CONFIGS = Path(__file__).parent.parent / "interop"
 PHONE = PRIVATE.others[0]
@@ -38,6 +38,10 @@ class Kamailio:
             return answers_options(self._namespace, (PRIVATE.host, 5060), 0.2, source=PRIVATE.host)
 
         wait_until(ready, "Kamailio answers")
+
+    def stop(self) -> None:
+        """It is no more, until another one is made."""
+        end_process(self.process)
 
     def log(self) -> str:
         return (self._directory / "log").read_text(errors="replace")

@@ -1,0 +1,76 @@
+"""Whether an element answers: what is concluded from OPTIONS of our own that it answers or not, and from what it does
+about other requests. Pure: a table.
+
+Silence to OPTIONS says something of those only that have answered one: there are elements that never do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class State(Enum):
+    """What is thought of it."""
+
+    UNPROVEN = auto()
+    """It has answered no OPTIONS yet, or not since it was silent: only its silence to other requests counts."""
+    UP = auto()
+    DOUBTED = auto()
+    """It has left one request without answer, and is being asked."""
+    DOWN = auto()
+
+
+class Sign(Enum):
+    """What is seen of it."""
+
+    ANSWERED = auto()
+    """It has answered an OPTIONS."""
+    MISSED = auto()
+    """It has not, or somebody before it says that it cannot be reached."""
+    HEARD = auto()
+    """It has answered another request."""
+    SILENT = auto()
+    """It has left another request without answer."""
+
+
+TRANSITIONS = {
+    (State.UNPROVEN, Sign.ANSWERED): State.UP,
+    (State.UNPROVEN, Sign.MISSED): State.UNPROVEN,
+    (State.UNPROVEN, Sign.HEARD): State.UNPROVEN,
+    (State.UNPROVEN, Sign.SILENT): State.DOWN,
+    (State.UP, Sign.ANSWERED): State.UP,
+    (State.UP, Sign.MISSED): State.DOUBTED,
+    (State.UP, Sign.HEARD): State.UP,
+    (State.UP, Sign.SILENT): State.DOUBTED,
+    (State.DOUBTED, Sign.ANSWERED): State.UP,
+    (State.DOUBTED, Sign.MISSED): State.DOWN,
+    (State.DOUBTED, Sign.HEARD): State.UP,
+    (State.DOUBTED, Sign.SILENT): State.DOUBTED,
+    (State.DOWN, Sign.ANSWERED): State.UP,
+    (State.DOWN, Sign.MISSED): State.DOWN,
+    (State.DOWN, Sign.HEARD): State.UNPROVEN,
+    (State.DOWN, Sign.SILENT): State.DOWN,
+}
+
+UNREACHED = frozenset({408, 502, 503, 504})
+"""Answers by which an element says that it cannot serve now, or that the one behind it does not answer. Every other
+final answer is one of an element that lives, a 500 as well."""
+
+
+@dataclass(slots=True)
+class Watch:
+    """What is known of one element. Times as everywhere in this room."""
+
+    state: State = State.UNPROVEN
+    question: str = ""
+    """The transaction of the last OPTIONS, while it is waited for."""
+    asked_at: float = 0.0
+    since: float = 0.0
+    """When it was found to be down last."""
+    back: float = float("-inf")
+    """When it was found to be back."""
+
+    @property
+    def down(self) -> bool:
+        return self.state is State.DOWN
