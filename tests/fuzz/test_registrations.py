@@ -1,13 +1,14 @@
 """Random histories of phones that register: refreshes, moves, thieves, losses, outages and restarts, in any order.
 
-What holds whatever happens: nobody is told that he is registered for longer than the PBX has granted; the PBX sees one
+What holds whatever happens: nobody is told that he is registered for longer than the PBX has granted (where it is
+watched: and `survive` more); the PBX sees one
 contact for each device; a call goes to no flow that the PBX has not seen credentials over; nothing private shows
 outside; and in the end nothing is left.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.support.hiding import leaks
 from tests.support.world import INSIDE, OUTSIDE, OUTSIDE6, PBX, Edge, Events, Weather, Wires
 
 ACCESS = Access("public", ("example.com",), "pbx", expires_udp=60, rate=50, max_contacts=4, key=b"site", recheck=0)
+WATCHED = replace(ACCESS, watch=60.0, survive=300)
 USERS = ("1001", "1002")
 SLACK = 3.0
 """Seconds that a message may have been under way."""
@@ -44,7 +46,12 @@ class RandomPbx:
 
     def receive(self, data: bytes, source: Address) -> None:
         message = parse(data, Limits())
-        if not isinstance(message, Request) or message.method != "REGISTER" or self.mode == "silent":
+        if not isinstance(message, Request) or self.mode == "silent":
+            return
+        if message.method == "OPTIONS":
+            answer = make_response(message, 503 if self.mode == "busy" else 200, None, "pbx")
+            self.wires.send(PBX, INSIDE, answer.to_bytes())
+        if message.method != "REGISTER":
             return
         branch = message.via.branch or ""
         if branch not in self.answers:
@@ -105,6 +112,7 @@ class History:
     """Phones, thieves and a PBX around one SBC."""
 
     seed: int
+    access: Access = ACCESS
     starts: int = 0
 
     def __post_init__(self) -> None:
@@ -130,7 +138,7 @@ class History:
             self.events,
             self.wires,
             1000 * self.seed + self.starts,
-            Settings(access=ACCESS),
+            Settings(access=self.access),
             bindings=tuple(self.kept.values()),
         )
 
@@ -200,6 +208,7 @@ class History:
     def restart(self) -> None:
         """Not while something is under way: the phone would send that again, which these phones do not."""
         self.wait(SLACK)
+        self.edge.b2bua.hang_up_all(self.events.now)  # it asks nobody anything any more
         self.edge = self.start()
 
     def call(self) -> None:
@@ -220,6 +229,23 @@ class History:
                 "Content-Length: 0",
             ]
             self.wires.send(PBX, INSIDE, "\r\n".join([*lines, "", ""]).encode())
+
+    def call_each_other(self) -> None:
+        """Somebody, who may be a phone, calls a user; while the PBX is away that may get there without it."""
+        place, caller, called = self.rng.choice(self.places), self.rng.choice(USERS), self.rng.choice(USERS)
+        self.cseq += 1
+        lines = [
+            f"INVITE sip:{called}@example.com SIP/2.0",
+            f"Via: SIP/2.0/UDP {place.host}:{place.port};branch=z9hG4bK-call-{self.cseq};rport",
+            "Max-Forwards: 70",
+            f"From: <sip:{caller}@example.com>;tag=c{self.cseq}",
+            f"To: <sip:{called}@example.com>",
+            f"Call-ID: call-{self.cseq}",
+            "CSeq: 1 INVITE",
+            f"Contact: <sip:{caller}@{place.host}:{place.port}>",
+            "Content-Length: 0",
+        ]
+        self.wires.send(place, OUTSIDE, "\r\n".join([*lines, "", ""]).encode())
 
     def wait(self, seconds: float) -> None:
         until = self.events.now + seconds
@@ -257,7 +283,8 @@ class History:
         device = contact.params.get("+sip.instance") or contact.uri_text
         token = self.edge.b2bua.registered.device(f"{user}@example.com", device).token
         until = self.events.now + int(contact.params["expires"] or "")
-        assert until <= self.pbx.until(token) + SLACK, f"{contact} until {until}, the PBX {self.pbx.until(token)}"
+        latest = self.pbx.until(token) + (self.access.survive if self.access.watch else 0) + SLACK
+        assert until <= latest, f"{contact} until {until}, the PBX {self.pbx.until(token)}"
 
     def check(self) -> None:
         table = self.edge.b2bua.registered
@@ -268,9 +295,7 @@ class History:
         assert len(self.edge.b2bua._context.pending) <= 200
 
 
-@pytest.mark.parametrize("seed", range(150))
-def test_whatever_happens_registrations_are_what_the_registrar_says(seed: int) -> None:
-    history = History(seed)
+def play(history: History) -> None:
     rng = history.rng
     for _ in range(120):
         dice = rng.random()
@@ -286,9 +311,22 @@ def test_whatever_happens_registrations_are_what_the_registrar_says(seed: int) -
             history.restart()
         elif dice < 0.97:
             history.pbx.mode = rng.choice(("good", "good", "good", "silent", "busy"))
+        elif history.access.watch:
+            history.call_each_other()
         history.wait(rng.choice((0.0, 0.1, 0.5, 5.0, 30.0, 55.0, 100.0, 600.0)))
         history.check()
+    history.edge.run(history.edge.b2bua.hang_up_all(history.events.now))
     history.wait(8000.0)
     assert history.edge.b2bua.registered.counts() == (0, 0)
     assert history.edge.left_over() == {}
     assert leaks(history.wires.sent, (OUTSIDE, OUTSIDE6), INSIDE) == []
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_whatever_happens_registrations_are_what_the_registrar_says(seed: int) -> None:
+    play(History(seed))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_registrar_that_is_watched_may_be_away_and_no_more_than_that_is_made_of_it(seed: int) -> None:
+    play(History(seed, WATCHED))

@@ -32,6 +32,7 @@ expires_inside = 60
 [peers.help]
 zone = "private"
 address = "{PRIVATE.others[1]}"
+latching = "any"
 [calls]
 emergency = ["112"]
 [[routes]]
