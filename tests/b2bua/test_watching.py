@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sbc.b2bua import Access, KeepBinding, Noticed, Peer, Settings
+from sbc.b2bua import Access, BindingRecord, KeepBinding, Noticed, Peer, Settings
 from sbc.policy import RouteRule
 from sbc.sip import Address, Limits, Request, parse
 from tests.support.ladder import Ladder, Party
@@ -37,7 +37,7 @@ class Phone(Party):
 class Site(Ladder):
     """A PBX that may be there or not, and phones that keep themselves registered with it."""
 
-    def __init__(self, **access: Any) -> None:
+    def __init__(self, bindings: tuple[BindingRecord, ...] = (), **access: Any) -> None:
         changed = {name: access.get(name, getattr(ACCESS, name)) for name in Access.__slots__}
         self.there = True
         self.speaks_options = True
@@ -46,7 +46,7 @@ class Site(Ladder):
         """When OPTIONS came."""
         self.registered: list[str] = []
         """The users of REGISTERs that came, and were accepted."""
-        super().__init__(settings=Settings(access=Access(**changed)), **EDGE)
+        super().__init__(settings=Settings(access=Access(**changed)), bindings=bindings, **EDGE)
         self.party("other", TRUNK, "sip:nobody@10.0.0.1")
         self.network.hosts[PBX] = lambda data, source: self._pbx(data)
 
@@ -73,9 +73,12 @@ class Site(Ladder):
 
     def phone(self, user: str, address: Address) -> None:
         """A registered phone, called by its user."""
+        self.owned(user, address)
+        self.play(*self.register(user, "200"))
+
+    def owned(self, user: str, address: Address) -> None:
         phone = self.parties[user] = Phone(user, address, self, "sip:2002@example.com")
         self.network.hosts[address] = lambda data, source: phone.receive(data)
-        self.play(*self.register(user, "200"))
 
     def register(self, user: str, status: str, more: str = "") -> tuple[str, str]:
         aor = f"<sip:{user}@example.com>"
@@ -103,7 +106,9 @@ class Site(Ladder):
         until = self.events.now + seconds
         while self.events.now < until:
             self.wait(30.0)
-            self.play(self.register(user, "200")[0])
+            aor = f"<sip:{user}@example.com>"
+            self.parties[user].send(["REGISTER", "sip:example.com"], [f"To: {aor}", f"From: {aor};tag=1"])
+            self.wait(0.0)
             waited = self.events.now
             while not self.parties[user].inbox:  # it may have been the one that the PBX is asked about
                 assert self.events.now < waited + 5.0
@@ -227,6 +232,21 @@ def test_with_survive_0_nobody_is_registered_longer_than_granted(new_site: Calla
     site.down()
     site.wait(3600.0)
     assert site.edge.b2bua.registered.counts() == (0, 0)
+
+
+def test_a_restart_while_the_registrar_is_away_costs_nobody_the_registration(site: Site) -> None:
+    site.down()
+    site.keeps("alice", 5000.0)
+    kept = [c.record for c in site.edge.commands if isinstance(c, KeepBinding) and c.record.aor == "alice@example.com"]
+    shift = 100.0 - site.events.now
+    record = kept[-1]
+    times = {name: getattr(record, name) + shift for name in ("until", "inside_until", "checked")}
+    restarted = Site(bindings=(record._replace(**times),))
+    restarted.there = False
+    restarted.owned("alice", CALLER)
+    restarted.parties["alice"].registers = 1000
+    restarted.keeps("alice", 600.0)
+    assert restarted.end() == []
 
 
 def test_nobody_new_is_registered_nor_an_old_one_elsewhere(site: Site) -> None:

@@ -88,7 +88,7 @@ def granted_until(border: Border) -> float:
 
 def test_phones_do_without_the_pbx_and_return_to_it(border: Border) -> None:
     with closing(Capture(border.lab.private)) as at_pbx:
-        pbx = Kamailio(border, "kamailio_registrar.cfg")
+        pbx = Kamailio(border.lab, "kamailio_registrar.cfg")
         wait_until(lambda: any(map(answers_us, at_pbx.take())), "it answers the SBC")
     with Home(border.lab, PORT_RESTRICTED) as home:
         alice = remote(home, "alice", "wonderland-1", ALICE, 0)
@@ -105,7 +105,7 @@ def test_phones_do_without_the_pbx_and_return_to_it(border: Border) -> None:
         converse(alice, bob, "sip:bob@example.com")
         converse(alice, helper, "sip:112@example.com")
 
-        pbx = Kamailio(border, "kamailio_registrar.cfg")
+        pbx = Kamailio(border.lab, "kamailio_registrar.cfg")
         wait_until(lambda: "peer pbx answers again" in border.edge.log(), "its return is noticed", 30, 0.2)
         wait_until(lambda: pbx.contacts().keys() == {"alice", "bob"}, "it knows both again", 60, 0.2)
         converse(alice, bob, "sip:bob@example.com")
