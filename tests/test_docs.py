@@ -29,10 +29,13 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [link for link in links if ":" not in link and not (page.parent / link).exists()] == []
 
 
-def test_the_configuration_in_the_readme_is_the_minimal_example() -> None:
-    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+def test_the_configuration_in_the_readme_is_the_minimal_example_and_then_one_for_remote_phones() -> None:
+    minimal, more = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     example = (ROOT / "etc/examples/minimal.toml").read_text("utf-8")
-    assert parse(block, "t", EDGE).network == parse(example, "t", EDGE).network
+    assert parse(minimal, "t", EDGE).network == parse(example, "t", EDGE).network
+    access = parse(minimal + more, "t", EDGE).access
+    assert access is not None
+    assert (access.zone, access.domains, access.registrar) == ("public", ("example.com",), "pbx")
 
 
 def test_two_settings_make_an_edge_for_remote_phones() -> None:
