@@ -427,14 +427,16 @@ def _settle(
     if seconds < 1:
         remove(context, device)
         return None
-    if not wish.expires:  # one flow of several
-        if flow is not None:
-            drop(context, flow)
-        return None
-    zone = context.network.zones[pending.hop.zone]
     device.inside_until = now + seconds
     device.inside_granted = seconds
     device.checked = now
+    if not wish.expires:  # one flow of several
+        if flow is not None:
+            drop(context, flow)
+        for other in device.flows.values():
+            _keep(context, other)
+        return None
+    zone = context.network.zones[pending.hop.zone]
     device.service_route = registrar_side.service_route(response)
     device.associated = registrar_side.associated(context, response, zone)
     if flow is not None and flow.call_id == call_id and cseq < flow.cseq:

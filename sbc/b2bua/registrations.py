@@ -272,11 +272,14 @@ def restore(registrations: Registrations, record: BindingRecord, now: float, gra
     device = registrations.device(record.aor, record.device)
     if record.inside_until <= now or record.token != device.token:
         return None
-    device.inside_until = max(device.inside_until, record.inside_until)
-    device.checked = max(device.checked, record.checked)
-    device.inside_granted = record.inside_granted
-    device.service_route = record.service_route
-    device.associated = record.associated
+    if not device.inside_granted or record.checked > device.checked:  # of several flows the one that the registrar saw
+        device.inside_until = record.inside_until
+        device.checked = record.checked
+        device.inside_granted = record.inside_granted
+        device.service_route = record.service_route
+        device.associated = record.associated
+    elif record.checked == device.checked:
+        device.inside_until = max(device.inside_until, record.inside_until)
     binding = Binding(
         device,
         record.reg_id,
@@ -287,7 +290,7 @@ def restore(registrations: Registrations, record: BindingRecord, now: float, gra
         record.hop,
         record.call_id,
         record.cseq,
-        min(record.inside_until, now + grace),
+        min(record.inside_until, device.inside_until, now + grace),
         record.granted,
         record.user_agent,
         record.path,

@@ -105,3 +105,19 @@ def test_a_device_that_nobody_has_bound_is_not_in_the_table() -> None:
     assert table.counts() == (0, 0)
     table.unbind(Binding(table.device(AOR, "desk"), 0, "", "", "", "", flow(1), "", 1, 1.0))
     assert table.counts() == (0, 0)
+
+
+def test_of_several_flows_the_one_that_the_registrar_saw_last_says_how_long_the_device_lasts() -> None:
+    former = Registrations(b"key")
+    first, second = (bind(former, "desk", flow(number), 100.0, number) for number in (1, 2))
+    times = {"token": first.token, "inside_granted": 3600}
+    records = [
+        first.record()._replace(**times, checked=10.0, inside_until=3610.0),
+        second.record()._replace(**{**times, "inside_granted": 600}, checked=20.0, inside_until=620.0),
+    ]
+    for order in (records, records[::-1]):
+        restarted = Registrations(b"key")
+        for record in order:
+            restore(restarted, record, 50.0, 70.0)
+        (device,) = restarted.by_aor(AOR)
+        assert (device.granted_until, device.inside_until, len(device.flows)) == (620.0, 620.0, 2)

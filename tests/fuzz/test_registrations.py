@@ -1,9 +1,8 @@
 """Random histories of phones that register: refreshes, moves, thieves, losses, outages and restarts, in any order.
 
 What holds whatever happens: nobody is told that he is registered for longer than the PBX has granted (where it is
-watched: and `survive` more); the PBX sees one
-contact for each device; a call goes to no flow that the PBX has not seen credentials over; nothing private shows
-outside; and in the end nothing is left.
+watched: and `survive` more); the PBX sees one contact for each device; a call goes to no flow that the PBX has not seen
+credentials over; nothing private shows outside; and in the end nothing is left.
 """
 
 from __future__ import annotations
