@@ -49,6 +49,14 @@ def mutated(draw: random.Random, edge: str, host: str) -> bytes:
     return bytes(message)
 
 
+def mutated_of_phones(draw: random.Random, edge: str, host: str) -> bytes:
+    """The same of what phones say outside calls: registrations, subscriptions, presence, messages."""
+    message = bytearray(_of_phones(draw, edge, host))
+    for _ in range(draw.choice((0, 0, 1, 1, 2, 4))):
+        _mutate(draw, message)
+    return bytes(message)
+
+
 def noise(draw: random.Random) -> bytes:
     """Random bytes, sometimes made to look like RTP, RTCP, STUN or text."""
     data = draw.randbytes(draw.choice((0, 1, 4, 12, 13, 100, 1400, 4000)))
@@ -83,6 +91,59 @@ def _message(draw: random.Random, edge: str, host: str) -> bytes:
         f"{draw.choice(_EXTRAS)}Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+_OUTSIDE_CALLS = ("REGISTER",) * 4 + ("SUBSCRIBE", "SUBSCRIBE", "PUBLISH", "MESSAGE", "NOTIFY", "OPTIONS", "INFO")
+_CONTACTS = (
+    "<sip:{user}@{host}:5060>", "<sip:{user}@192.168.1.9>;expires=60", "<sip:{user}@{host}>;q=2;expires=-1", "*",
+    '<sip:{user}@{host};ob>;reg-id=1;+sip.instance="<urn:uuid:{user}>"', "<sips:{user}@{host}>", "<sip:>",
+    "<mailto:a@b>",
+    '<sip:{user}@{host}>;reg-id=4294967296;+sip.instance="<x>"', "<sip:{user}@{host}>, <sip:b@{host}>;expires=9",
+    '"\\"" <sip:{user}@[::1]:5060>;expires=99999999999', "sip:{user}@{host};expires=x;q=abc",
+)  # fmt: skip
+_MORE = (
+    "", "", "Expires: 0", "Expires: 3600", "Expires: -1", "Expires: 4294967296", "Event: presence",
+    "Event: dialog;id=1", "Event: message-summary", "Event: x;id=\"a", "Subscription-State: active;expires=60",
+    "Subscription-State: terminated",
+    "Path: <sip:10.0.0.5;lr>", "Route: <sip:10.201.173.85;lr>", "Supported: outbound, path, gruu", "Require: outbound",
+    "SIP-If-Match: x", "Accept: */*", 'Authorization: Digest username="1", realm="example.com", nonce="x", uri="sip:",'
+    ' response="00112233445566778899aabbccddeeff"', 'Authorization: Digest response="\xe9", realm="example.com"',
+    'Proxy-Authorization: Digest username*=UTF-8\'\'x, realm="example.com", nc=00000000, qop=auth-int',
+    "P-Asserted-Identity: <",
+)  # fmt: skip
+_XML = b'<?xml version="1.0"?>'
+_DOCUMENTS = (
+    ("", b""),
+    ("application/pidf+xml", _XML + b'<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:a@10.0.0.5"/>'),
+    ("application/pidf+xml", _XML + b'<!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;&b;&b;">]><a>&c;&c;</a>'),
+    ("application/dialog-info+xml", _XML + b"<dialog-info>" * 2000),
+    ("application/dialog-info+xml", '<dialog-info entity="sip:a@10.0.0.5"/>'.encode("utf-16")),
+    ("application/reginfo+xml", b'<?xml version="1.0" encoding="x"?><reginfo/>'),
+    ("application/simple-message-summary", b"Messages-Waiting: yes\r\nMessage-Account: sip:a@10.0.0.5\r\n\r\n"),
+    ("application/dtmf-relay", b"Signal=5\r\nDuration=160\r\n"),
+    ("text/plain", b"call me at 10.0.0.5"),
+    ("message/sipfrag", b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 10.0.0.5\r\n"),
+)
+
+
+def _of_phones(draw: random.Random, edge: str, host: str) -> bytes:
+    method, number, user = draw.choice(_OUTSIDE_CALLS), draw.getrandbits(24), draw.choice(("1001", "1002", "%61", ""))
+    kind, body = draw.choice(_DOCUMENTS)
+    domain = draw.choice(("example.com", "example.com", edge, "10.201.173.85"))
+    lines = [
+        f"{method} sip:{domain if method == 'REGISTER' else f'{user}@{domain}'} SIP/2.0",
+        f"Via: SIP/2.0/UDP {draw.choice((host, '192.168.1.9'))}:5060;branch=z9hG4bKp{number};rport",
+        "Max-Forwards: 70",
+        f"From: <sip:{user}@{domain}>;tag=g{number}",
+        f"To: <sip:{user}@{domain}>{draw.choice(('', '', '', ';tag=abc'))}",
+        f"Call-ID: phones{number % 64}@{host}",
+        f"CSeq: {draw.choice((1, 2, number, 2147483647))} {method}",
+        "Contact: " + draw.choice(_CONTACTS).format(user=user, host=host),
+        *filter(None, (draw.choice(_MORE) for _ in range(3))),
+        *([f"Content-Type: {kind}"] if kind else []),
+        f"Content-Length: {len(body)}",
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 def _mutate(draw: random.Random, message: bytearray) -> None:
