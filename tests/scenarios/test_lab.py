@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.capture import Capture
 from tests.support.lab import PRIVATE, PUBLIC, Lab
-from tests.support.leaks import address_tokens, find_leaks, foreign_addresses, tokens_of
+from tests.support.leaks import Token, address_tokens, find_leaks, foreign_addresses, tokens_of
 from tests.support.scenario import refused
 from tests.support.sipp import Sipp
 
@@ -65,6 +65,20 @@ def test_the_search_finds_everything_that_a_call_without_an_sbc_tells(lab: Lab, 
     private.close()
     assert kinds == {"host", "name", "SDP", "tag"}  # Call-ID and branch are the public side's own here
     assert PRIVATE.host in foreign_addresses(frames, [PRIVATE.network])
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [(b"o=- 880623148 1", False), (b"o=- 806231 1", True), (b"o=- 880623148 806231", True)]
+)
+def test_a_number_is_found_as_a_number_and_not_inside_a_longer_one(lab: Lab, text: bytes, found: bool) -> None:
+    public = Capture(lab.public)
+    with lab.private.udp((PRIVATE.host, 7000)) as sender, lab.public.udp((PUBLIC.host, 7000)) as receiver:
+        receiver.settimeout(2)
+        sender.sendto(text, (PUBLIC.host, 7000))
+        receiver.recv(4000)
+    leaks = find_leaks(public.take(), [Token("SDP", b"806231")])
+    public.close()
+    assert bool(leaks) is found
 
 
 @pytest.mark.parametrize("form", ["text", "binary"])

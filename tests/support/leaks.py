@@ -101,11 +101,18 @@ class _Haystack:
     def first(self, token: Token) -> tuple[int, Payload, int] | None:
         """Frame, payload and offset of the first place, in the order of the payloads."""
         found = self._text.find(token.value)
+        while found >= 0 and token.value.isdigit() and self._is_part_of_a_number(found, len(token.value)):
+            found = self._text.find(token.value, found + 1)
         if found < 0:
             return None
         which = bisect_right(self._starts, found) - 1
         payload, offset = self._carried[which], found - self._starts[which]
         return payload.frame_of(offset + len(token.value) - 1), payload, offset
+
+    def _is_part_of_a_number(self, start: int, length: int) -> bool:
+        """Digits inside more digits: our random session ids hold any short number before long."""
+        around = self._text[max(0, start - 1) : start] + self._text[start + length : start + length + 1]
+        return any(character in b"0123456789" for character in around)
 
 
 def sightings(frames: list[Frame], tokens: Iterable[Token]) -> list[Sighting]:

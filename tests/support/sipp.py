@@ -126,7 +126,11 @@ class Sipp:
         return (path if path.exists() else self._directory / "screen").read_text(errors="replace")
 
     def trouble(self) -> str:
-        return self.errors()[-3000:] + "\n--- messages ---\n" + self.messages()[-6000:]
+        """What it complains of: the beginning, which is the cause, and the end, with the last messages."""
+        errors = self.errors()
+        if len(errors) > 5000:
+            errors = f"{errors[:3000]}\n...\n{errors[-2000:]}"
+        return f"{errors}\n--- messages ---\n{self.messages()[-6000:]}"
 
     def finish(self, patience: float = 30.0) -> None:
         """End it once its calls in progress have ended; without new ones."""
