@@ -45,7 +45,7 @@ class Respond(NamedTuple):
 
 
 class Abandon(NamedTuple):
-    """Forget a request that is not to be answered at all."""
+    """Forget a request: it is not to be answered at all, or has been and will be again, the same, if it is repeated."""
 
     transaction: TransactionId
 

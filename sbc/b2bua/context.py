@@ -85,7 +85,7 @@ class Context:
         """Requests of `dialog` go where the device of `leg` is."""
         device = self.registrations.by_token(leg.device)
         if device is not None:
-            device.dialogs.add(dialog)
+            device.dialogs[dialog] = None
 
     def decided(self, call: Call, hook: str, policy: str, verdict: str, reason: str) -> None:
         self.out.append(Decided(call.id, self.now, hook, policy, verdict, reason))
@@ -142,7 +142,7 @@ class Context:
                 del self.dialogs[dialog]
                 device = self.registrations.by_token(leg.device)
                 if device is not None:
-                    device.dialogs.discard(dialog)
+                    device.dialogs.pop(dialog, None)
         for alias in call.aliases:
             del self.aliases[alias]
         del self.calls[call.id]

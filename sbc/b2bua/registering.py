@@ -21,7 +21,7 @@ from sbc.b2bua import (
     watching,
     whereabouts,
 )
-from sbc.b2bua.commands import BindingRecord, Decided, ForgetBinding, KeepBinding, SendRequest
+from sbc.b2bua.commands import Abandon, BindingRecord, Decided, ForgetBinding, KeepBinding, SendRequest
 from sbc.b2bua.context import Context, answer
 from sbc.b2bua.hooks import Reject
 from sbc.sip import (
@@ -87,7 +87,7 @@ def request_received(context: Context, request: Request, transaction: Transactio
     cached = _cached(context, request, hop)
     expires = contacts.expires_of(request, request.contact) if cached is not None and request.contact is not None else 0
     if cached is not None and expires >= access.expires_least:
-        if _out_of_order(request, cached):
+        if _out_of_order(request, cached) and not _repeated(request, cached):
             respond(context, request, transaction, Reject("registrations", 500, "CSeq out of order"))
             return
         due = _due(context, access, cached, expires)
@@ -139,6 +139,10 @@ def _out_of_order(request: Request, binding: registrations.Binding) -> bool:
     return binding.call_id == request.call_id and request.cseq.number <= binding.cseq
 
 
+def _repeated(request: Request, binding: registrations.Binding) -> bool:
+    return request.cseq.number == binding.cseq and request.via.params.get("branch") == binding.branch is not None
+
+
 def _due(context: Context, access: network.Access, binding: registrations.Binding, expires: int) -> str:
     """Why the registrar is to see this refresh; "" if it need not."""
     device = binding.device
@@ -164,12 +168,14 @@ def _refresh(
     expires: int,
     decision: str,
 ) -> None:
-    """Answer a refresh out of the cache: never for longer than the registrar's binding lasts."""
+    """Answer a refresh out of the cache: never for longer than the registrar's binding lasts. Nothing is remembered of
+    it but what stands in the binding, since it is answered the same if it is repeated (RFC 3261 section 8.2.7)."""
     access = context.access
     now = context.now
     granted = min(limited(access, binding.hop, expires), int(binding.device.inside_until - now))
     binding.call_id = request.call_id
     binding.cseq = request.cseq.number
+    binding.branch = request.via.params.get("branch")
     binding.granted = granted
     binding.decision = decision
     if context.registrations.refresh(binding, min(now + granted + GRACE, binding.device.inside_until)):
@@ -177,7 +183,10 @@ def _refresh(
     keeping.registered(context, binding)
     if now - binding.kept_at > _WRITE_EVERY:
         _keep(context, binding)
-    answer_all(context, request, transaction, binding.aor, binding)
+    tag = context.registrations.disguised(f"{binding.cseq} {request.call_id}")
+    answer_all(context, request, transaction, binding.aor, binding, to_tag=tag)
+    if binding.hop.transport == "UDP":
+        context.out.append(Abandon(transaction))
 
 
 def _turned_away(
@@ -215,6 +224,7 @@ def answer_all(
     binding: registrations.Binding | None,
     headers: Iterable[tuple[str, str]] = (),
     zone: str = "",
+    to_tag: str = "",
 ) -> None:
     """200 with all that is registered (10.3 step 8). `binding` is the one that it is about, if one; `zone` is where the
     answer goes, if phones are in several: hidden ones elsewhere are not told of."""
@@ -236,7 +246,7 @@ def answer_all(
             told.append(("Path", ", ".join(binding.path)))
         if binding.device.associated:
             told.append(("P-Associated-URI", ", ".join(binding.device.associated)))
-    answer(context, "", request, transaction, 200, "", (*told, *headers), context.tokens.tag())
+    answer(context, "", request, transaction, 200, "", (*told, *headers), to_tag or context.tokens.tag())
 
 
 def respond(context: Context, request: Request, transaction: TransactionId, verdict: Reject) -> None:
@@ -497,7 +507,8 @@ def _shown(wish: contacts.Wish, gruus: Mapping[str, str]) -> str:
     if "pub-gruu" in kept or "temp-gruu" in kept:
         kept = {name: value for name, value in kept.items() if name not in ("pub-gruu", "temp-gruu")}
     params = "".join(f";{name}" if value is None else f";{name}={value}" for name, value in {**kept, **gruus}.items())
-    return f"<{wish.address.uri_text}>{params}"
+    shown = f"<{wish.address.uri_text}>{params}"
+    return wish.written if shown == wish.written else shown  # most often: held once
 
 
 # -- changes of the table ----------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ class Headers:
         """The elements of a comma-separated header over all its lines (7.3.1)."""
         return [element for value in self.get_all(name) for element in split_list(value)]
 
-    def _has_one(self, key: str) -> bool:
+    def has_one(self, key: str) -> bool:
         """Whether the header `key` (canonical) is there on one line, with no comma in it: a single value for sure."""
         return self._keys.count(key) == 1 and "," not in self._lines[self._keys.index(key)]
 
@@ -342,7 +342,7 @@ class Request(Message):
         _ = (self.contact, self.max_forwards, self.content_type)
         headers = self.headers
         for key, parse in _CHECKED_LISTS:
-            if key not in headers._names or (key in _ATTRIBUTES and headers._has_one(key)):
+            if key not in headers._names or (key in _ATTRIBUTES and headers.has_one(key)):
                 continue
             try:
                 for value in headers.values(key) or ("",):

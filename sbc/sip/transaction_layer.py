@@ -360,7 +360,7 @@ class SipStack:
         return self._step(server, _SEND_FAILURE, response.to_bytes(), now)
 
     def abandon(self, transaction: TransactionId) -> None:
-        """Forget a request that is not to be answered at all; what comes of it again is new."""
+        """Forget a request that is not to be answered, or not but for this once; what comes of it again is new."""
         server = self._servers.get(transaction)
         if server is not None:
             self._end(server)
@@ -372,6 +372,8 @@ class SipStack:
 
         Raises RemoteProtocolError if a Via is malformed.
         """
+        if request.headers.has_one("via"):
+            return False
         for value in request.headers.values("Via")[1:]:
             ours = self._clients.get(parse_via(value).branch or "")
             if ours is not None and ours.message.startswith(f"{request.method} {request.uri} SIP/2.0\r\n".encode()):

@@ -10,7 +10,7 @@ import pytest
 from sbc.b2bua import Access, FlowLost, ForgetBinding, HoldFlow, KeepBinding, Settings
 from sbc.sip import Address, Hop
 from tests.support.ladder import Ladder
-from tests.support.world import CALLER, OUTSIDE
+from tests.support.world import CALLER, OUTSIDE, written
 
 ACCESS = Access("public", ("example.com",), "pbx", expires_udp=60, key=b"site")
 REGISTERED = """
@@ -280,6 +280,24 @@ def test_intervals_that_are_too_short_get_423_with_the_least(access: Ladder) -> 
 
 def test_an_older_register_changes_nothing(access: Ladder) -> None:
     access.play(REGISTERED, f"{REFRESH} | CSeq: 1 REGISTER", "caller <- 500 REGISTER")
+
+
+def test_a_refresh_that_is_repeated_is_answered_the_same_and_nothing_is_remembered_of_it(access: Ladder) -> None:
+    access.play(REGISTERED)
+    access.wait(40.0)
+    refresh = [
+        "REGISTER sip:example.com SIP/2.0", f"Via: SIP/2.0/UDP {written(CALLER)};branch=z9hG4bKonce",
+        "From: <sip:1001@example.com>;tag=phone", "To: <sip:1001@example.com>", "Call-ID: another@phone",
+        "CSeq: 7 REGISTER", f"Contact: <sip:caller@{written(CALLER)}>", "Content-Length: 0", "", "",
+    ]  # fmt: skip
+    answers = []
+    for _ in range(2):
+        access.edge.receive("\r\n".join(refresh).encode(), CALLER, OUTSIDE)
+        assert access.edge.stack.server_count == 0
+        answers.append(access.network.sent[-1][3])
+        access.wait(0.5)
+    assert answers[0].startswith(b"SIP/2.0 200")
+    assert answers[0] == answers[1]
 
 
 def test_a_stream_that_ends_takes_its_registration_along(access: Ladder) -> None:

@@ -12,7 +12,7 @@ import re
 import sys
 import time
 
-from sbc.b2bua import ApplyFlow, BindPorts, RemoveFlow, Respond, SendAck, SendRequest
+from sbc.b2bua import Abandon, ApplyFlow, BindPorts, RemoveFlow, Respond, SendAck, SendRequest, Settings
 from sbc.sip import Deliver, Hop, Packet, Transmit
 from tests.support.world import CALLER, INSIDE, OUTSIDE, PBX, Edge, Events, Weather, Wires
 
@@ -56,9 +56,10 @@ def answer(received: bytes, status: str, number: int, body: str = "") -> bytes:
 class Bench:
     """One edge whose sent messages are caught instead of carried."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
         self.events = Events()
-        self.edge = Edge(self.events, Wires(self.events, __import__("random").Random(1), Weather()), 1)
+        wires = Wires(self.events, __import__("random").Random(1), Weather())
+        self.edge = Edge(self.events, wires, 1, settings or Settings())
         while self.events.step(self.events.now + 1):
             pass
         self.out: list[bytes] = []
@@ -68,8 +69,16 @@ class Bench:
         }
 
     def feed(self, data: bytes, source: object, now: float) -> None:
-        edge = self.edge
-        self.carry(edge.stack.receive(Packet(data, self.hops[source]), now), now)  # type: ignore[index]
+        self.take(Packet(data, self.hops[source]), now)  # type: ignore[index]
+
+    def take(self, packet: Packet, now: float) -> None:
+        self.carry(self.edge.stack.receive(packet, now), now)
+
+    def see_to_timers(self, now: float) -> None:
+        for source in (self.edge.stack, self.edge.b2bua):
+            deadline = source.next_deadline()
+            if deadline is not None and deadline <= now:
+                self.carry(source.handle_timeout(now), now)  # type: ignore[arg-type]
 
     def carry(self, wanted: list, now: float) -> None:  # type: ignore[type-arg]
         stack, b2bua = self.edge.stack, self.edge.b2bua
@@ -86,6 +95,8 @@ class Bench:
                 self.carry(sent[1], now)
             elif kind is SendAck:
                 self.carry(stack.send_ack(each.request, each.hop, now, label=each.call), now)
+            elif kind is Abandon:
+                stack.abandon(each.transaction)
             elif kind is BindPorts or kind is RemoveFlow or kind is ApplyFlow:
                 self.edge._command(each, now)  # the plane's answers come through `events`
 
@@ -126,12 +137,7 @@ def main() -> None:
         bench.call(number, now)
         while bench.events.step(now + 0.001):
             pass
-        deadline = bench.edge.stack.next_deadline()
-        if deadline is not None and deadline <= now:
-            bench.carry(bench.edge.stack.handle_timeout(now), now)
-        deadline = bench.edge.b2bua.next_deadline()
-        if deadline is not None and deadline <= now:
-            bench.carry(bench.edge.b2bua.handle_timeout(now), now)
+        bench.see_to_timers(now)
     spent = time.process_time() - started
     if profile:
         profile.disable()

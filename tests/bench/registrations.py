@@ -1,47 +1,47 @@
 """What many registered phones cost, and how long they take to come back.
 
-    python -m tests.bench.registrations [--devices 20000] [--rate 100] [--steady 120] [--nat]
+    python -m tests.bench.registrations [--devices 20000] [--rate 100] [--minutes 3] [--nat]
 
-Devices (with a flow each, as far as the system allows) register through the SBC with a Kamailio (usrloc) that gets
-`--rate` REGISTERs a second at most, and refresh over UDP with a 60 s timer, each at its own time. Prints:
+Phones (`fleet`; each with a flow of its own, as far as the system allows) register by digest, through the SBC, with a
+Kamailio that gets `--rate` REGISTERs a second at most. They are granted 60 s, and refresh after 45 to 54 s. Prints:
 
-1. how long it takes from an empty SBC until all are registered (they come at once, get 503 and try again as told);
-2. CPU time of a refresh, memory of a registration, the answers' delays, and how much of it the PBX sees;
-3. how long it takes after kill -9 of the SBC until all are refreshed again, and how many were refused anything;
-4. the same after the PBX was gone for a minute.
+1. how long it takes until all are registered, when all come at once to an SBC and a PBX that know nobody;
+2. CPU time of a refresh, memory of a registration, and how much of it all the PBX sees;
+3. how long it takes after kill -9 of the SBC until all are refreshed, and whether calls from the PBX reach phones that
+   have done nothing since;
+4. what becomes of the phones while the PBX is away for a minute, and how long it takes until it knows all of them
+   again, having forgotten them.
 
-`--nat`: the devices say private addresses, so that their flows are kept alive as well. Wants root, kamailio, nft, and a
-quiet machine; takes some eight minutes as it stands.
+Ends with 1 if a phone was lost, a refresh got no 200, or a call did not arrive. `--nat`: the phones say a private
+address, so that their flows are kept alive as well. Wants root, kamailio, nft and two quiet processors; takes a quarter
+of an hour as it stands, and never more than an hour.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import heapq
 import re
 import resource
-import select
-import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench.fleet import DOMAIN, EXPIRES, Fleet, user
 from tests.support.edge import Edge
 from tests.support.kamailio import Kamailio
-from tests.support.lab import PRIVATE, PUBLIC, Lab, Namespace, end_process
-from tests.support.raw import header_lines, response, status
+from tests.support.lab import PRIVATE, PUBLIC, Lab
+from tests.support.raw import request, status
 
 HERE = Path(__file__).parent
 KIB = 1 << 10
-TIMER, REFRESH = 60, 51.0
-"""Seconds that devices are granted, and after which they refresh."""
 SPARE = 500
-"""Files that are no flow. Where the system allows fewer flows than devices, some have two users."""
-T1, GIVE_UP = 0.5, 32.0
-CALL_ID = re.compile(rb"\r\nCall-ID: call-(\d+)")
-RETRY_AFTER = re.compile(rb"\r\nRetry-After: (\d+)")
+"""Files that are no flow. Where the system allows fewer flows than phones, some have two."""
+AWAY = 60.0
+"""Seconds that the PBX is away."""
+CALLED = 20
+"""Phones that are called after kill -9."""
 CONFIG = f"""
 [zones.public]
 address = "{PUBLIC.edge}"
@@ -50,233 +50,179 @@ address = "{PRIVATE.edge}"
 [peers.pbx]
 address = "{PRIVATE.host}"
 [access]
-domain = "example.com"
+domain = "{DOMAIN}"
 registrar = "pbx"
-expires_udp = {TIMER}
+expires_udp = {EXPIRES}
 rate = %d
 """
-
-
-class Device:
-    """One phone: a socket, its registration, and the request that is under way."""
-
-    __slots__ = ("answered", "begun", "contact", "cseq", "due", "name", "request", "resend", "socket")
-
-    def __init__(self, sock: socket.socket, number: int, nat: bool) -> None:
-        self.socket = sock
-        self.name = f"{number:06d}"
-        host, port = sock.getsockname()
-        self.contact = f"192.168.{number // 250 % 250}.{number % 250 + 1}:5060" if nat else f"{host}:{port}"
-        self.cseq = 0
-        self.request = b""
-        self.begun = self.resend = 0.0
-        self.due = 0.0
-        """When it sends next; entries of the queue for another time do not count."""
-        self.answered = 0.0
-        """When it was told last that it is registered."""
-
-
-class Devices:
-    """All phones, and what happened to them since `reset`."""
-
-    def __init__(self, namespace: Namespace, count: int, nat: bool) -> None:
-        hosts = (PUBLIC.host, *PUBLIC.others)
-
-        def made() -> list[socket.socket]:
-            found = []
-            for number in range(min(count, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE)):
-                sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-                sock.bind((hosts[number % len(hosts)], 0))
-                sock.connect((PUBLIC.edge, 5060))
-                found.append(sock)
-            return found
-
-        flows = namespace.call(made)
-        self.all = [Device(flows[number % len(flows)], number, nat) for number in range(count)]
-        self._by_fd = {sock.fileno(): sock for sock in flows}
-        self._epoll = select.epoll()
-        for fd in self._by_fd:
-            self._epoll.register(fd, select.EPOLLIN)
-        now = time.monotonic()
-        self._queue: list[tuple[float, int]] = []
-        for number, device in enumerate(self.all):
-            self._plan(device, now + REFRESH * number / count)
-        self.reset()
-
-    def reset(self) -> None:
-        self.sent = self.good = self.refused = self.lost = self.pings = self.questions = 0
-        self.delays: list[float] = []
-
-    def run(self, until: Callable[[], bool], most: float) -> bool:
-        """Register, refresh and answer until it is so; False if `most` seconds have not been enough."""
-        end, look = time.monotonic() + most, 0.0
-        while (now := time.monotonic()) < end:
-            if now >= look:
-                look = now + 0.25
-                if until():
-                    return True
-            while self._queue and self._queue[0][0] <= now:
-                due, number = heapq.heappop(self._queue)
-                if due == self.all[number].due:
-                    self._due(self.all[number], now)
-            for fd, _ in self._epoll.poll(0.01, 256):
-                self._receive(self._by_fd[fd])
-        return until()
-
-    def _plan(self, device: Device, when: float) -> None:
-        device.due = when
-        heapq.heappush(self._queue, (when, int(device.name)))
-
-    def _due(self, device: Device, now: float) -> None:
-        if not device.request:
-            device.cseq += 1
-            device.begun, device.resend = now, T1
-            device.request = self._register(device)
-            self.sent += 1
-        elif now - device.begun > GIVE_UP:
-            device.request = b""
-            self.lost += 1
-            self._plan(device, now + 1.0)
-            return
-        else:
-            device.resend = min(2 * device.resend, 4.0)
-        self._send(device, device.request)
-        self._plan(device, now + device.resend)
-
-    def _send(self, device: Device, data: bytes) -> None:
-        with contextlib.suppress(OSError):  # ICMP while nobody listens: sent again like all that is lost
-            device.socket.send(data)
-
-    def _register(self, device: Device) -> bytes:
-        user = f"<sip:{device.name}@example.com>"
-        return (
-            f"REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP {device.contact};branch=z9hG4bK{device.name}x"
-            f"{device.cseq};rport\r\nFrom: {user};tag=t{device.name}\r\nTo: {user}\r\nCall-ID: call-{device.name}\r\n"
-            f"CSeq: {device.cseq} REGISTER\r\nMax-Forwards: 70\r\nContact: <sip:{device.name}@{device.contact}>;"
-            f'+sip.instance="<urn:uuid:00000000-0000-0000-0000-000000{device.name}>"\r\nExpires: 3600\r\n'
-            "User-Agent: Bench phone 1.0\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY, REFER\r\n"
-            "Content-Length: 0\r\n\r\n"
-        ).encode()
-
-    def _receive(self, flow: socket.socket) -> None:
-        try:
-            data = flow.recv(4096)
-        except OSError:
-            return
-        of = CALL_ID.search(data)
-        device = self.all[int(of[1])] if of else None
-        if data.startswith(b"OPTIONS"):
-            self.questions += 1
-            flow.send(response(data, "200 OK", "x"))
-        elif not data.startswith(b"SIP/2.0"):
-            self.pings += 1
-        elif (
-            device is not None
-            and device.request
-            and header_lines(data, "cseq") == [f"CSeq: {device.cseq} REGISTER".encode()]
-        ):
-            self._answered(device, data)
-
-    def _answered(self, device: Device, data: bytes) -> None:
-        code, now = status(data), time.monotonic()
-        if code < 200:
-            return
-        device.request = b""
-        wait = REFRESH
-        if code == 200:
-            self.good += 1
-            self.delays.append(now - device.begun)
-            device.answered = now
-        else:
-            self.refused += 1
-            told = RETRY_AFTER.search(data)
-            wait = float(told[1]) if told else 30.0
-        self._plan(device, now + wait)
+RULES = """table inet seen {
+  chain in { type filter hook input priority 0; udp dport 5060 @th,64,32 0x52454749 counter; }
+}
+"""
+"""Counts what begins with "REGI", behind the eight octets of UDP's own header."""
 
 
 class Bench:
-    """The SBC between the devices and the PBX, and what is read off them."""
+    """The SBC between the fleet and the PBX, and what is read off them."""
 
     def __init__(self, lab: Lab, wanted: argparse.Namespace) -> None:
-        self.lab = lab
+        self.lab, self.size = lab, int(wanted.devices)
+        self.patience = 300.0 + 4.0 * self.size / wanted.rate
+        self.faults: list[str] = []
         self.pbx = self._start_pbx()
-        counting = "chain in { type filter hook input priority 0; udp dport 5060 counter; }"
-        lab.private.run(["nft", "-f", "-"], input=f"table inet seen {{ {counting}\n}}\n")
+        lab.private.run(["nft", "-f", "-"], input=RULES)
         self.edge = Edge(lab, CONFIG % wanted.rate)
         self.empty = self.edge.memory()
-        self.devices = Devices(lab.public, wanted.devices, wanted.nat)
+        cpu = self.edge.cpu()
+        time.sleep(10.0)
+        self.idle = (self.edge.cpu() - cpu) / 10.0
+        self.fleet = Fleet(self.size, self._flows(), (PUBLIC.edge, 5060), "192.168.1.7" if wanted.nat else "")
 
     def _start_pbx(self) -> Kamailio:
         return Kamailio(self.lab, HERE / "registrar.cfg", memory=512)
 
+    def _flows(self) -> list[socket.socket]:
+        hosts = (PUBLIC.host, *PUBLIC.others)
+
+        def made() -> list[socket.socket]:
+            found = []
+            for number in range(min(self.size, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE)):
+                flow = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+                flow.bind((hosts[number % len(hosts)], 0))
+                found.append(flow)
+            return found
+
+        return self.lab.public.call(made)
+
     def seen_by_pbx(self) -> int:
-        """Datagrams that it got so far."""
+        """REGISTERs that it got so far."""
         found = re.search(r"counter packets (\d+)", self.lab.private.run(["nft", "list", "table", "inet", "seen"]))
         assert found
         return int(found[1])
 
-    def all_back(self, what: str, most: float) -> None:
-        """Print how long it takes until each device is told anew that it is registered."""
-        devices, begun, seen = self.devices, time.monotonic(), self.seen_by_pbx()
-        devices.reset()
+    def tell(self, what: str, *, fault: bool = False) -> None:
+        print(what, flush=True)
+        if fault:
+            self.faults.append(what)
 
-        def missing() -> int:
-            return sum(device.answered < begun for device in devices.all)
+    def wait(self, done: Callable[[], bool], most: float) -> float:
+        """Seconds until it is so, or `most`."""
+        begun = time.monotonic()
+        while not done() and time.monotonic() - begun < most:
+            time.sleep(0.25)
+        return time.monotonic() - begun
 
-        done = devices.run(lambda: not missing(), most)
-        took = time.monotonic() - begun
-        print(
-            f"{what}: {'all' if done else f'all but {missing()}'} of {len(devices.all)} after {took:.0f} s; "
-            f"{devices.refused} refused (503), {devices.lost} without an answer, "
-            f"{self.seen_by_pbx() - seen} requests to the PBX",
-            flush=True,
+    def memory(self) -> str:
+        return f"{(self.edge.memory() - self.empty) / self.size / KIB:.2f} KiB a registration"
+
+    def story(self) -> str:
+        """What happened to the phones since their counters were cleared."""
+        return ", ".join(f"{count} {name}" for name, count in sorted(self.fleet.counts.items()))
+
+    # -- phases --------------------------------------------------------------------------------------------------------
+
+    def come_at_once(self) -> None:
+        fleet, seen, cpu = self.fleet, self.seen_by_pbx(), self.edge.cpu()
+        fleet.begin(self.size / EXPIRES)
+        took = self.wait(lambda: fleet.answered_since(1.0) == self.size, self.patience)
+        there = fleet.answered_since(1.0)
+        passed = self.seen_by_pbx() - seen
+        self.tell(
+            f"from nothing: {there} of {self.size} after {took:.0f} s, {passed / took:.0f} REGISTERs/s to the PBX"
+        )
+        self.tell(f"  {self.story()}; CPU {(self.edge.cpu() - cpu) / took:.1%} of one core; {self.memory()}")
+        if there < self.size:
+            self.tell(f"{self.size - there} phones never registered; {fleet.last_refusal()}", fault=True)
+
+    def refresh(self, seconds: float) -> None:
+        fleet, edge = self.fleet, self.edge
+        time.sleep(EXPIRES)  # until what the beginning has left is over
+        fleet.counts.clear()
+        begun, cpu, seen = time.monotonic(), edge.cpu(), self.seen_by_pbx()
+        time.sleep(seconds)
+        took, spent, counts = time.monotonic() - begun, edge.cpu() - cpu, dict(fleet.counts)
+        done = max(counts.get("answered", 0), 1)
+        self.tell(f"{done} refreshes answered in {took:.0f} s: {self.story()}")
+        self.tell(f"  CPU {(spent - self.idle * took) / done * 1000:.3f} ms a refresh, {spent / took:.1%} of one core")
+        self.tell(f"  {self.memory()}; the PBX saw {(self.seen_by_pbx() - seen) / done:.2%} of them")
+        self._none_lost("while nothing happened")
+
+    def _none_lost(self, when: str) -> None:
+        fleet = self.fleet
+        wrong = {name: fleet.counts[name] for name in ("unanswered", "refused", "turned away") if fleet.counts[name]}
+        lapsed = fleet.lapsed()
+        if wrong or lapsed:
+            self.tell(f"{when}: {lapsed} phones are not registered, {wrong}; {fleet.last_refusal()}", fault=True)
+
+    def kill(self) -> None:
+        """kill -9 of the SBC."""
+        fleet = self.fleet
+        fleet.counts.clear()
+        killed = time.monotonic()
+        self.edge.kill_and_start()
+        ready = time.monotonic() - killed
+        self._call(killed)
+        back = time.monotonic()
+        took = self.wait(lambda: fleet.answered_since(killed) == self.size, self.patience) + back - killed
+        there = fleet.answered_since(killed)
+        self.tell(
+            f"after kill -9: it answers after {ready:.1f} s, {there} of {self.size} are refreshed after {took:.0f} s"
+        )
+        self.tell(f"  {self.story()}; {self.memory()}")
+        self._none_lost("after kill -9")
+
+    def _call(self, killed: float) -> None:
+        """The PBX calls phones whose next refresh is not near."""
+        now = time.monotonic()
+        silent = [each for each in self.fleet.devices if not each.data and each.at > now + 15.0][:CALLED]
+        local = (PRIVATE.others[0], 5070)
+        reached = 0
+        with self.lab.private.udp(local) as caller:
+            caller.settimeout(5.0)
+            for device in silent:
+                caller.sendto(request("INVITE", f"sip:{user(device.number)}@{DOMAIN}", local), (PRIVATE.host, 5060))
+                try:
+                    while status(answer := caller.recv(65535)) < 200:
+                        pass
+                except TimeoutError:
+                    continue
+                reached += status(answer) == 486 and device.invited > killed and device.asked < killed
+        self.tell(
+            f"  {reached} of {len(silent)} calls reached phones that had done nothing since", fault=reached < CALLED
         )
 
-    def steady(self, seconds: float) -> None:
-        """Print what refreshes cost while nothing happens."""
-        devices, edge = self.devices, self.edge
-        devices.reset()
-        begun, cpu, seen = time.monotonic(), edge.cpu(), self.seen_by_pbx()
-        devices.run(lambda: False, seconds)
-        took, spent, seen = time.monotonic() - begun, edge.cpu() - cpu, self.seen_by_pbx() - seen
-        count, delays = max(devices.good, 1), sorted(devices.delays) or [0.0]
-        median, late, latest = delays[len(delays) // 2], delays[int(len(delays) * 0.99)], delays[-1]
-        print(f"{devices.good} refreshes in {took:.0f} s, {devices.refused + devices.lost} not answered 200")
-        print(f"CPU: {spent / count * 1000:.3f} ms a refresh, {spent / took * 100:.1f} % of one core")
-        print(f"delay in ms: median {median * 1000:.1f}, 99 % {late * 1000:.1f}, most {latest * 1000:.0f}")
-        print(f"the PBX saw {seen} of them: {seen / count:.2%}")
-        print(f"memory: {(edge.memory() - self.empty) / len(devices.all) / KIB:.2f} KiB a registration")
-        alive = devices.pings + devices.questions
-        print(f"keep-alives: {alive / took:.0f}/s, {devices.questions} of {alive} OPTIONS", flush=True)
-
-    def without_pbx(self, seconds: float) -> None:
-        """The PBX is gone for a while, and has forgotten everything when it is back."""
-        end_process(self.pbx.process, signal.SIGKILL)
-        devices = self.devices
-        devices.reset()
-        devices.run(lambda: False, seconds)
-        print(f"while the PBX was gone: {devices.good} refreshes answered, {devices.refused} refused", flush=True)
-        self.pbx = self._start_pbx()
+    def lose_pbx(self) -> None:
+        """The PBX goes, and comes back without knowing anybody."""
+        fleet = self.fleet
+        fleet.counts.clear()
+        self.pbx.stop()
+        time.sleep(AWAY)
+        self.tell(f"the PBX was away for {AWAY:.0f} s: {self.story()}; {fleet.lapsed()} phones not registered")
+        self.pbx, seen = self._start_pbx(), self.seen_by_pbx()
+        took = self.wait(lambda: self.pbx.count("usrloc.registered_users") == self.size, self.patience)
+        known, passed = self.pbx.count("usrloc.registered_users"), self.seen_by_pbx() - seen
+        self.tell(f"{known} of {self.size} known to it after {took:.0f} s, {passed / took:.0f} REGISTERs/s to it")
+        self.tell(f"  {self.story()}", fault=known < self.size)
+        self._none_lost("with the PBX away and back")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", type=int, default=20_000)
     parser.add_argument("--rate", type=int, default=100, help="REGISTERs a second that the PBX gets at most")
-    parser.add_argument("--steady", type=float, default=120.0, help="seconds")
+    parser.add_argument("--minutes", type=float, default=3.0, help="of refreshes while nothing happens")
     parser.add_argument("--nat", action="store_true", help="behind NAT")
     wanted = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    patience = 600 + 4 * wanted.devices / wanted.rate
     with Lab() as lab:
         bench = Bench(lab, wanted)
-        bench.all_back("from nothing", patience)
-        bench.steady(wanted.steady)
-        bench.edge.kill_and_start()
-        bench.all_back("after kill -9 of the SBC", patience)
-        bench.without_pbx(60.0)
-        bench.all_back("after a minute without the PBX", patience)
+        bench.come_at_once()
+        bench.refresh(wanted.minutes * 60.0)
+        bench.kill()
+        bench.lose_pbx()
+        bench.fleet.close()
         bench.edge.stop()
+    sys.exit(bool(bench.faults))
 
 
 if __name__ == "__main__":

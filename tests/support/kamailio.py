@@ -48,7 +48,14 @@ class Kamailio:
 
     def dump(self) -> str:
         """All that its location service knows (module `usrloc`, asked through `ctl`)."""
-        return self._namespace.run(["kamcmd", "-s", f"unix:{self._directory}/ctl", "ul.dump"])
+        return self._asked("ul.dump")
+
+    def count(self, statistic: str) -> int:
+        """One of its figures, as "usrloc.registered_users" (module `kex`)."""
+        return int(self._asked("stats.fetchn", statistic).split(":")[1].strip(" \n}"))
+
+    def _asked(self, *command: str) -> str:
+        return self._namespace.run(["kamcmd", "-s", f"unix:{self._directory}/ctl", *command])
 
     def contacts(self) -> dict[str, list[str]]:
         """The contacts of each user that is registered."""
