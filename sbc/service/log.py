@@ -1,7 +1,8 @@
 """Log observers: JSON lines in service, readable lines on a terminal. A call's lines carry its id as `call`.
 
 What is logged is text that this program wrote, with values from the network inside: control characters are escaped, so
-that nobody on the network can write lines of their own into the log. Nothing here ever sees a message or a secret.
+that nobody on the network can write lines of their own into the log. Nothing here ever sees a message, or a secret but
+those that somebody writes into a URI, which are masked.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from twisted.logger import (
     formatEvent,
 )
 from zope.interface import implementer
+
+from sbc.store import masked_uri
 
 FORMATS = ("auto", "json", "text")
 LEVELS = ("debug", "info", "warn", "error", "critical")
@@ -102,7 +105,7 @@ def as_text(event: LogEvent) -> str:
 
 
 def text_of(event: LogEvent) -> str:
-    return str(event["text"]) if event.get("log_format") is WRITTEN else formatEvent(event)
+    return masked_uri(str(event["text"]) if event.get("log_format") is WRITTEN else formatEvent(event))
 
 
 def level_of(event: LogEvent) -> str:

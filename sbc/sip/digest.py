@@ -32,7 +32,7 @@ _scheme = re.compile(rf"({TOKEN})[ \t]+").match
 _parameter = re.compile(rf"[ \t]*({TOKEN})[ \t]*=[ \t]*({QUOTED}|[^\s,\"]+)[ \t]*(?:,|\Z)").match
 _is_count = re.compile(r"[0-9A-Fa-f]{8}").fullmatch
 _is_response = re.compile(r"[0-9A-Fa-f]{32,64}").fullmatch
-_qop = re.compile(r'(?<![^\s,])(qop[ \t]*=[ \t]*)("[^"\\]*"|[A-Za-z-]+)|"(?:[^"\\]|\\.)*"', re.IGNORECASE | re.DOTALL)
+_qop = re.compile(r'(?<![^\s,])(qop[ \t]*=[ \t]*)("[^"\\]*"|[A-Za-z-]+)|"(?:[^"\\]|\\.)*"?', re.IGNORECASE | re.DOTALL)
 
 
 class Challenge(NamedTuple):

@@ -1,13 +1,14 @@
 """What outlives the process, in SQLite: the record of calls (CDR, decision trail, messages), and registrations.
 
 `CallStore` and `RegistrationStore` write, for the driver; `CallReader` and `RegistrationReader` read, for the command
-line. `UserStore` keeps the accounts of phones.
+line. `UserStore` keeps the accounts of phones. `masked_uri` is for others who write down what came.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sbc.store.masking import masked_uri
 from sbc.store.reading import CallReader, NoSuchCall
 from sbc.store.schema import StoreError
 
@@ -30,6 +31,7 @@ __all__ = [
     "StoreSettings",
     "UserError",
     "UserStore",
+    "masked_uri",
 ]
 
 

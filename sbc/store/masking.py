@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 
-_URI_PASSWORD = re.compile(rb"sips?:[^\s@:<>\"]*:[^\s@<>\"]*@")
-_URI_PASSWORD_ANY_CASE = re.compile(rb"(sips?:[^\s@:<>\"]*):[^\s@<>\"]*@", re.IGNORECASE)
+# What follows the second colon is taken, password or not, so that nothing is looked at twice in "sip:sip:sip:..."
+_URI_WITH_COLONS = re.compile(rb"(sips?:[^\s@:<>\"]*):[^\s@<>\"]*")
+_URI_WITH_COLONS_ANY_CASE = re.compile(_URI_WITH_COLONS.pattern, re.IGNORECASE)
 _CREDENTIALS = re.compile(
     rb"^((?:proxy-)?authorization|(?:proxy-)?authentication-info)([ \t]*:\s*)((?:.|\r?\n[ \t])*)",
     re.IGNORECASE | re.MULTILINE,
@@ -33,7 +34,7 @@ _DIGIT_LINE = re.compile(
 def may_hold_secrets(heads: bytes) -> bool:
     """Whether header fields somewhere in `heads`, any number of messages, make `masked` worth its while for each."""
     lower = heads.lower()
-    return b"auth" in lower or _URI_PASSWORD.search(lower) is not None
+    return b"auth" in lower or any(map(_is_password, _URI_WITH_COLONS.finditer(lower)))
 
 
 def body_may_hold_secrets(message: bytes) -> bool:
@@ -54,15 +55,25 @@ def masked(data: bytes) -> bytes:
             head, end, body = data.partition(b"\r\n\r\n")
             data = head + end + _DIGIT_LINE.sub(rb"\1***", body)
     data = _CREDENTIALS.sub(_mask_credentials, data)
-    return _URI_PASSWORD_ANY_CASE.sub(rb"\1:***@", data)
+    return _URI_WITH_COLONS_ANY_CASE.sub(_mask_password, data)
 
 
 def masked_uri(text: str) -> str:
-    """A URI or name-addr with its password masked."""
-    at = text.find("@")
+    """A URI, or text with any number of them, with passwords masked."""
+    at = text.rfind("@")
     if at < 0 or text.count(":", 0, at) < 2:
         return text
-    return _URI_PASSWORD_ANY_CASE.sub(rb"\1:***@", text.encode("utf-8", "replace")).decode("utf-8", "replace")
+    octets = text.encode("utf-8", "replace")
+    return _URI_WITH_COLONS_ANY_CASE.sub(_mask_password, octets).decode("utf-8", "replace")
+
+
+def _is_password(match: re.Match[bytes]) -> bool:
+    """Whether there is a password behind the second colon: the user's host follows."""
+    return match.string[match.end() : match.end() + 1] == b"@"
+
+
+def _mask_password(match: re.Match[bytes]) -> bytes:
+    return match[1] + b":***" if _is_password(match) else match[0]
 
 
 def _mask_credentials(match: re.Match[bytes]) -> bytes:

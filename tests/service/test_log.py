@@ -84,3 +84,12 @@ def test_a_log_that_cannot_be_written_costs_the_line_and_nothing_else() -> None:
             raise BrokenPipeError
 
     Logger(observer=log_observer("json", "info", Gone())).info("x")
+
+
+@pytest.mark.parametrize("kind", ["json", "text"])
+def test_a_password_in_a_uri_is_not_shown(kind: str) -> None:
+    log, out = logger(kind)
+    log.info("call from {who} to {whom}", who="sip:alice@example.com", whom="sip:bob:secret@example.com")
+    log.info(WRITTEN, text="REGISTER of sip:bob:secret@example.com refused")
+    assert "secret" not in out.getvalue()
+    assert out.getvalue().count("sip:bob:***@example.com") == 2

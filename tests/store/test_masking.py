@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from sbc.store.masking import masked, masked_uri
+from sbc.store.masking import masked, masked_uri, may_hold_secrets
 
 HEAD = b"INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.7:5060;branch=z9hG4bK1\r\n"
 
@@ -85,11 +87,22 @@ def test_a_port_is_no_password() -> None:
         ("sip:alice@example.com:5060", "sip:alice@example.com:5060"),
         ("sip:example.com:5060", "sip:example.com:5060"),
         ("tel:+4930", "tel:+4930"),
+        ("from sip:a@h to sip:b:pw@h (h:5060)", "from sip:a@h to sip:b:***@h (h:5060)"),
         ("", ""),
     ],
 )
 def test_uris_of_the_cdr_hold_no_password(uri: str, shown: str) -> None:
     assert masked_uri(uri) == shown
+
+
+def test_a_message_made_of_uris_takes_no_longer_than_another() -> None:
+    """64 kB of them held everything up for seconds."""
+    nasty = b"sip:" * 16_000
+    begun = time.process_time()
+    assert not may_hold_secrets(nasty)
+    assert masked(message(b"Authorization: Digest x\r\n", nasty)).endswith(nasty)
+    assert masked_uri(f"{nasty.decode()} @").startswith("sip:sip:")
+    assert time.process_time() - begun < 0.5
 
 
 @pytest.mark.parametrize(
