@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Reject
-from sbc.b2bua.locating import address_of_record
+from sbc.b2bua.locating import address_of_record, domain_of
 from sbc.b2bua.network import Access
 from sbc.b2bua.registrations import Device
 from sbc.sip import (
@@ -79,7 +79,7 @@ def _read(context: Context, access: Access, request: Request, transaction: Trans
     aor = address_of_record(context, request.to.uri)
     # 10.3 step 5: "If the address-of-record is not valid for the domain in the Request-URI, the registrar MUST send a
     # 404"
-    if aor is None or address_of_record(context, request.request_uri.replace(user="any", password=None)) is None:
+    if aor is None or domain_of(context, request.request_uri) is None:
         return _refused(404, f"{request.to.uri.host} is no domain of ours")
     path = tuple(headers.values("Path"))
     contacts = [(value, parse_name_address(value)) for value in headers.values("Contact")]

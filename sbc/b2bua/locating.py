@@ -49,17 +49,21 @@ def locate(context: Context, request: Request, zone: str) -> Targets | Reject | 
 
 def address_of_record(context: Context, uri: Uri) -> str | None:
     """The name by which `uri` is registered, if at all: "user@domain"; None if it is of no domain of ours. Our own
-    addresses stand for the first domain."""
+    addresses stand for the first domain. Nobody is called by what cannot be shown: control characters, or octets that
+    are no text and would all look the same."""
+    domain = domain_of(context, uri) if uri.user else None
+    user = unescape(uri.user or "")
+    return f"{user}@{domain}" if domain is not None and user.isprintable() and "\ufffd" not in user else None
+
+
+def domain_of(context: Context, uri: Uri) -> str | None:
+    """The domain of ours that `uri` is of, whatever user it names."""
     access = context.settings.access
-    if access is None or not uri.user or uri.scheme not in ("sip", "sips"):
+    if access is None or uri.scheme not in ("sip", "sips"):
         return None
     if uri.host in access.domains:
-        domain = uri.host
-    elif uri.host in context.places.own_hosts:
-        domain = access.domains[0]
-    else:
-        return None
-    return f"{unescape(uri.user)}@{domain}"
+        return uri.host
+    return access.domains[0] if uri.host in context.places.own_hosts else None
 
 
 def _is_token(user: str) -> bool:

@@ -280,7 +280,7 @@ def unacceptable(context: Context, access: network.Access, asked: contacts.Asked
     in_use = sum(1 for device in users if device.flows)
     if new and in_use + sum(not wish.device.flows for wish in asked.wishes if wish.expires) > access.max_contacts:
         return Reject("registrations", 403, f"{in_use} devices of {asked.aor}", "Too Many Contacts")
-    if new and context.registrations.counts()[1] + len(context.pending) + new > access.max_registrations:
+    if new and max(context.registrations.counts()) + len(context.pending) + new > access.max_registrations:
         return Reject("registrations", 503, "the table is full", headers=(("Retry-After", "300"),))
     return None
 

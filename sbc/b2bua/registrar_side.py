@@ -18,6 +18,7 @@ from sbc.sip import (
     Request,
     Response,
     SipError,
+    escape_user,
     parse_name_address,
     parse_seconds,
     parse_uri,
@@ -75,12 +76,13 @@ def passed(context: Context, asked: Asked, listener: network.Listener, least: in
 def _user(context: Context, address: NameAddress, aor: str) -> str:
     """A From or To value: the user in our domain."""
     access = context.access
+    user, _, domain = aor.rpartition("@")
     try:
         uri = address.uri
-        host = uri.host if uri.host in access.domains else aor.rpartition("@")[2]
+        host = uri.host if uri.host in access.domains else domain
         text = f"sip:{uri.user}@{host}" if uri.user else f"sip:{host}"
     except SipError:
-        text = f"sip:{aor}"
+        text = f"sip:{escape_user(user)}@{domain}"
     return f"{address.display_name} <{text}>" if address.display_name else f"<{text}>"
 
 
@@ -89,10 +91,15 @@ def _contact(wish: Wish, listener: network.Listener, wanted: int) -> str:
     uri = f"sip:{wish.device.token}@{uri_host(host)}:{port}"
     if listener.transport != "UDP":
         uri += f";transport={listener.transport.lower()}"
-    params = {name: value for name, value in wish.address.params.items() if name not in _OURS}
+    params = {name: value for name, value in wish.address.params.items() if name not in _OURS and _says_nowhere(value)}
     # a flow of several that goes is a matter of ours: the device stays where the registrar sees it
     stays = wish.expires or wish.device.flows.keys() - {wish.reg_id}
     return str(NameAddress("", uri, {**params, "expires": str(wanted if stays else 0)}))
+
+
+def _says_nowhere(value: str | None) -> bool:
+    """Where the phone is, is our business alone."""
+    return value is None or not hosts.names_host(value, hosts.Border(True, True, (), ""))
 
 
 # -- what it answers ---------------------------------------------------------------------------------------------------

@@ -104,5 +104,6 @@ def test_what_is_refused_whoever_asks(context: Context, field: tuple[str, str], 
     assert status(register(context, field)) == answer
 
 
-def test_another_domain_is_404(context: Context) -> None:
-    assert status(register(context, uri="sip:elsewhere.example")) == 404
+@pytest.mark.parametrize("uri", ["sip:elsewhere.example", "tel:+1", "urn:service:sos", "mailto:a@example.com"])
+def test_what_is_no_domain_of_ours_is_404(context: Context, uri: str) -> None:
+    assert status(register(context, uri=uri)) == 404

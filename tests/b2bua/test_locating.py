@@ -80,6 +80,10 @@ def test_a_contact_that_is_unknown_is_404(context: Context) -> None:
         ("sip:1001@elsewhere.example", None),
         ("sip:example.com", None),
         ("tel:1001", None),
+        ("sip:a%20b@example.com", "a b@example.com"),
+        ("sip:a%0D%0AX:%20y@example.com", None),
+        ("sip:%1B%5B2J@example.com", None),
+        ("sip:%FF@example.com", None),
     ],
 )
 def test_users_of_our_domains_and_addresses_have_an_address_of_record(

@@ -359,3 +359,30 @@ def test_calls_of_a_registered_phone_take_the_route_that_its_registrar_names(acc
 def test_a_refresh_for_less_time_ends_earlier(access: Ladder) -> None:
     access.play(REGISTERED, f"{REFRESH} | Expires: 30", "caller <- 200 REGISTER | Contact: *;expires=30", "42 s")
     assert access.edge.b2bua.registered.counts() == (1, 0)
+
+
+def test_a_sender_that_cannot_be_read_is_told_to_the_pbx_as_the_user_that_it_registers(access: Ladder) -> None:
+    access.play(
+        "caller -> REGISTER sip:example.com | To: <sip:a%3E%3Bb@example.com> | From: <sip:>;tag=phone",
+        "callee <- REGISTER sip:example.com | From: <sip:a%3E;b@example.com>;tag=* | To: <sip:a%3E%3Bb@example.com>",
+    )
+
+
+def test_the_pbx_sees_no_address_in_what_a_phone_says_of_its_contact(access: Ladder) -> None:
+    contact = '<sip:1001@198.51.100.7:5070>;+sip.instance="<urn:uuid:1>";methods="INVITE";lan="192.168.1.5";x=caller'
+    access.play(
+        f'caller -> REGISTER sip:example.com | Contact: {contact};alias=198.51.100.7~5070~1;x6="[2001:db8::1]"',
+        "callee <- REGISTER sip:example.com"
+        ' | Contact: <sip:*>;+sip.instance="<urn:uuid:1>";methods="INVITE";x=caller;expires=3600',
+    )
+
+
+def test_devices_that_only_the_registrar_knows_of_take_a_place_too(new_access: NewAccess) -> None:
+    """They stay in the table until the registrar's binding ends, long after their flows."""
+    access = new_access(max_registrations=1)
+    access.play(REGISTERED)
+    access.wait(100.0)
+    access.play("""
+        caller -> REGISTER sip:example.com | To: <sip:1002@example.com>
+        caller <- 503 REGISTER
+    """)
