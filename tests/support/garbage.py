@@ -111,6 +111,11 @@ _MORE = (
     'Proxy-Authorization: Digest username*=UTF-8\'\'x, realm="example.com", nc=00000000, qop=auth-int',
     "P-Asserted-Identity: <",
 )  # fmt: skip
+_TARGETS = ("tel:+1", "urn:service:sos", "sip:%0d%0aX:%20y@example.com", "mailto:a@example.com", "sip:" + "sip:" * 500)
+_USERS = (
+    "sip:%0d%0aX:%20y@example.com", "sip:%1b%5b2J@example.com", "sip:%00@example.com", "sip:%ff%fe@example.com", "sip:",
+    "sip:a:secret@example.com", "tel:+1", "sip:1001;x=y@example.com", "urn:service:sos", "sip:%3e%3bx=y@example.com",
+)  # fmt: skip
 _XML = b'<?xml version="1.0"?>'
 _DOCUMENTS = (
     ("", b""),
@@ -130,12 +135,13 @@ def _of_phones(draw: random.Random, edge: str, host: str) -> bytes:
     method, number, user = draw.choice(_OUTSIDE_CALLS), draw.getrandbits(24), draw.choice(("1001", "1002", "%61", ""))
     kind, body = draw.choice(_DOCUMENTS)
     domain = draw.choice(("example.com", "example.com", edge, "10.201.173.85"))
+    target = f"sip:{domain}" if method == "REGISTER" else f"sip:{user}@{domain}"
     lines = [
-        f"{method} sip:{domain if method == 'REGISTER' else f'{user}@{domain}'} SIP/2.0",
+        f"{method} {draw.choice((target,) * 8 + _TARGETS)} SIP/2.0",
         f"Via: SIP/2.0/UDP {draw.choice((host, '192.168.1.9'))}:5060;branch=z9hG4bKp{number};rport",
         "Max-Forwards: 70",
-        f"From: <sip:{user}@{domain}>;tag=g{number}",
-        f"To: <sip:{user}@{domain}>{draw.choice(('', '', '', ';tag=abc'))}",
+        f"From: <{draw.choice((f'sip:{user}@{domain}',) * 8 + _USERS)}>;tag=g{number}",
+        f"To: <{draw.choice((f'sip:{user}@{domain}',) * 8 + _USERS)}>{draw.choice(('', '', '', ';tag=abc'))}",
         f"Call-ID: phones{number % 64}@{host}",
         f"CSeq: {draw.choice((1, 2, number, 2147483647))} {method}",
         "Contact: " + draw.choice(_CONTACTS).format(user=user, host=host),
