@@ -190,11 +190,18 @@ def _send_success(transaction: Transaction, subject: bytes, timers: Timers, now:
 
 
 def _send_refusing(transaction: Transaction, subject: bytes, timers: Timers, now: float) -> list[Effect]:
-    if transaction.hop.transport == "UDP":
+    if transaction.hop.transport == "UDP" and not _challenges_at_once(transaction, subject):
         transaction.interval = timers.t1
         transaction.resend_at = now + timers.t1
     transaction.ends_at = now + timers.long
     return _send(transaction, subject, timers, now)
+
+
+def _challenges_at_once(transaction: Transaction, response: bytes) -> bool:
+    """RFC 3261 section 26.3.2.4: questionable requests are challenged "with only a single 401 (Unauthorized) or 407
+    (Proxy Authentication Required), forgoing the normal response retransmission algorithm": a forged INVITE is not to
+    bring a dozen of them upon somebody. Whoever has heard nothing yet repeats the INVITE anyway, and is answered."""
+    return not transaction.message and response[8:11] in (b"401", b"407")
 
 
 def _confirm(transaction: Transaction, subject: tuple[Request, Packet], timers: Timers, now: float) -> list[Effect]:

@@ -67,6 +67,25 @@ def test_a_repeated_request_gets_the_last_response_again() -> None:
     assert absorbed == Absorbed(Packet(request_bytes(), UDP), "the call")
 
 
+@pytest.mark.parametrize("status", [401, 407])
+def test_a_challenge_goes_out_once_for_each_time_that_the_invite_comes(status: int) -> None:
+    """RFC 3261 section 26.3.2.4: whoever forges an INVITE brings one challenge upon somebody, not eleven."""
+    stack = new_stack()
+    first = only_sent(respond(stack, received(stack), status))
+    assert sent(stack.handle_timeout(16.0)) == []
+    assert stack.receive(Packet(request_bytes(), UDP), 16.0)[1] == first
+    assert sent(stack.handle_timeout(40.0)) == []
+    assert stack.server_count == 0
+
+
+def test_a_challenge_after_a_provisional_response_is_repeated_as_the_invite_is_not() -> None:
+    stack = new_stack()
+    event = received(stack)
+    respond(stack, event, 100)
+    challenge = only_sent(respond(stack, event, 407))
+    assert only_sent(stack.handle_timeout(0.5)) == challenge
+
+
 def test_a_request_that_nobody_has_answered_yet_is_absorbed_silently() -> None:
     stack = new_stack()
     received(stack, request_bytes("OPTIONS"))
