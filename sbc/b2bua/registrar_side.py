@@ -97,9 +97,10 @@ def _contact(wish: Wish, listener: network.Listener, wanted: int) -> str:
     return str(NameAddress("", uri, {**params, "expires": str(wanted if stays else 0)}))
 
 
-def _says_nowhere(value: str | None) -> bool:
-    """Where the phone is, is our business alone."""
-    return value is None or not hosts.names_host(value, hosts.Border(True, True, (), ""))
+def _says_nowhere(value: str | None, names: tuple[str, ...] = ()) -> bool:
+    """Where a phone is, is our business alone; where the registrar is, that of the inside: no address, none of these
+    `names`."""
+    return value is None or not hosts.names_host(value, hosts.Border(True, True, names, ""))
 
 
 # -- what it answers ---------------------------------------------------------------------------------------------------
@@ -174,7 +175,7 @@ def gruus(context: Context, contact: NameAddress | None, zone: network.Zone) -> 
             uri = address.uri
             if not zone.hidden:
                 yield name, quote(str(uri))
-            elif uri.user and "gr" in uri.params:
+            elif uri.user and "gr" in uri.params and _says_nowhere(uri.params["gr"], context.places.names(zone)):
                 masked = parse_uri(_in_our_domain(context, address, zone))
                 yield name, quote(str(masked.replace(params={"gr": uri.params["gr"]})))
         except SipError:
@@ -182,7 +183,9 @@ def gruus(context: Context, contact: NameAddress | None, zone: network.Zone) -> 
 
 
 def _in_our_domain(context: Context, address: NameAddress, zone: network.Zone) -> str:
-    access = context.access
-    if not zone.hidden or address.uri.host in access.domains:
+    domains, names, uri = context.access.domains, context.places.names(zone), address.uri
+    is_ours = uri.host in domains
+    beside = str(uri.replace(host="x.invalid")) if is_ours and uri.scheme in ("sip", "sips") else address.uri_text
+    if not zone.hidden or (is_ours and _says_nowhere(beside, names)):
         return address.uri_text
-    return hosts.masked_uri(address, hosts.Border(True, True, context.places.names(zone), access.domains[0]))
+    return hosts.masked_uri(address, hosts.Border(True, True, names, uri.host if is_ours else domains[0]))

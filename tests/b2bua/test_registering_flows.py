@@ -134,6 +134,18 @@ def test_what_the_registrar_gives_crosses_with_our_domain_in_place_of_its_own(ac
     )
 
 
+@pytest.mark.parametrize("gruu", ["sip:1001@10.0.0.5;gr=10.0.0.5", "sip:1001@example.com;gr=%31%30.0.0.5"])
+def test_what_the_registrar_gives_says_nothing_of_where_it_is(access: Ladder, gruu: str) -> None:
+    access.play(f"""
+        caller -> REGISTER sip:example.com | Contact: <sip:1001@192.168.1.5>;{INSTANCE} | Supported: gruu
+        callee <- REGISTER sip:example.com | Contact: <sip:$token@10.0.0.1:5060>;*
+        callee -> 200 REGISTER | Contact: <sip:$token@10.0.0.1:5060>;expires=3600;pub-gruu="{gruu}"
+        | P-Associated-URI: <sip:1001@example.com;maddr=10.0.0.5>
+        caller <- 200 REGISTER | Contact: <sip:1001@192.168.1.5>;{INSTANCE};expires=60
+        | P-Associated-URI: <sip:1001@example.com>
+    """)
+
+
 def test_a_contact_that_the_registrar_does_not_list_is_not_registered(access: Ladder) -> None:
     access.play("""
         caller -> REGISTER sip:example.com
