@@ -107,10 +107,12 @@ class Bench:
                 self.pbx.sendto(response(data, "486 Busy Here", "busy"), source)
         elif not data:
             outcome.closed = True
-        else:
-            code = status(data)
+        for answer in re.split(rb"(?m)^(?=SIP/2\.0 \d{3} )", data):  # a stream may bring several at once
+            if not status(answer) or ready is self.pbx:
+                continue
+            code = status(answer)
             (outcome.finals if code >= 200 else outcome.provisionals).append(code)
-            if code >= 300 and (ack := _ack(sent, data)):
+            if code >= 300 and (ack := _ack(sent, answer)):
                 connection.sendall(ack) if ready is connection else ready.sendto(ack, EDGE)
 
 
