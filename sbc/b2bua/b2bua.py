@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from sbc.b2bua import (
     answers,
     authentication,
+    bindings,
     dtmf,
     exchange,
     in_dialog,
@@ -138,7 +139,7 @@ class B2bua:
             DtmfReceived: self._digit,
             StatsReport: self._stats,
             UsersChanged: lambda event: registrar.users_changed(self._context, event.users),
-            FlowLost: lambda event: registering.flow_lost(self._context, event.hop),
+            FlowLost: lambda event: bindings.flow_lost(self._context, event.hop),
         }
         self._on_deadline: dict[str, Callable[[Call, str], None]] = {
             "no answer": lambda call, _: self._step(call, Input.NO_ANSWER, None),
@@ -159,7 +160,7 @@ class B2bua:
         }
         self._on_own_deadline: dict[str, Callable[[str], None]] = {
             "peers": lambda _: self._ask_for_peers(),
-            registering.DEADLINE: lambda _: registering.due(self._context),
+            bindings.DEADLINE: lambda _: bindings.due(self._context),
             keeping.DEADLINE: lambda _: keeping.due(self._context),
             watching.DEADLINE: lambda _: watching.due(self._context),
             registering.PATIENCE: lambda branch: registering.impatient(self._context, branch),
@@ -167,11 +168,11 @@ class B2bua:
 
     # -- what the driver calls -----------------------------------------------------------------------------------------
 
-    def start(self, now: float, bindings: Iterable[BindingRecord] = ()) -> list[Command]:
-        """The first commands: ports to bind, and the addresses of peers that are configured by name. `bindings` were
-        registered when the service ended last time."""
+    def start(self, now: float, records: Iterable[BindingRecord] = ()) -> list[Command]:
+        """The first commands: ports to bind, and the addresses of peers that are configured by name. `records` are of
+        what was registered when the service ended last time."""
         context = self._begin(now)
-        registering.restore(context, bindings)
+        bindings.restore(context, records)
         watching.begin(context)
         self._ask_for_peers()
         return self._commands(context)

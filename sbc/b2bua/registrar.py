@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sbc.b2bua import authentication, contacts, hooks, locating, network, registering, registrations
+from sbc.b2bua import authentication, bindings, contacts, hooks, locating, network, refreshing, registrations
 from sbc.b2bua.context import Context
 from sbc.sip import Credentials, Hop, Request, SipError, TransactionId
 
@@ -18,16 +18,16 @@ def request_received(
     """A REGISTER, with the credentials for us that it came with."""
     asked = _admitted(context, request, transaction, hop, given)
     if isinstance(asked, hooks.Reject):
-        registering.respond(context, request, transaction, asked)
+        refreshing.respond(context, request, transaction, asked)
         return
     if asked.everything:
         for device in list(context.registrations.by_aor(asked.aor)):
-            registering.remove(context, device)
+            bindings.remove(context, device)
     about = None
     for wish in asked.wishes:
         about = _settle(context, asked, wish) or about
-    registering.plan(context)
-    registering.answer_all(context, request, transaction, asked.aor, about, zone=hop.zone)
+    bindings.plan(context)
+    refreshing.answer_all(context, request, transaction, asked.aor, about, zone=hop.zone)
 
 
 def _admitted(
@@ -46,7 +46,7 @@ def _admitted(
     aor = f"{account.name}@{account.domain}"
     if asked.aor != aor:
         return hooks.Reject(_POLICY, 403, f"{aor} wants to register {asked.aor}", "Not Your Address Of Record")
-    return registering.unacceptable(context, access, asked) or asked
+    return bindings.unacceptable(context, access, asked) or asked
 
 
 def _realm(context: Context, request: Request) -> str:
@@ -64,16 +64,16 @@ def _settle(context: Context, asked: contacts.Asked, wish: contacts.Wish) -> reg
     flow = device.flows.get(wish.reg_id)
     if not wish.expires:
         if flow is not None and len(device.flows) > 1:
-            registering.drop(context, flow)
+            bindings.drop(context, flow)
         else:
-            registering.remove(context, device)
+            bindings.remove(context, device)
         return None
-    granted = registering.limited(context.access, asked.hop, wish.expires)
+    granted = refreshing.limited(context.access, asked.hop, wish.expires)
     others = [each.until for each in device.flows.values() if each is not flow]
-    device.inside_until = max(context.now + granted + registering.GRACE, *others, 0.0)
+    device.inside_until = max(context.now + granted + bindings.GRACE, *others, 0.0)
     device.inside_granted = granted
     device.checked = context.now
-    return registering.bind(context, asked, wish, device, granted)
+    return bindings.bind(context, asked, wish, device, granted)
 
 
 def users_changed(context: Context, users: network.Users) -> None:
@@ -82,4 +82,4 @@ def users_changed(context: Context, users: network.Users) -> None:
     context.users = users
     for aor in gone:
         for device in list(context.registrations.by_aor(aor)):
-            registering.remove(context, device)
+            bindings.remove(context, device)

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from sbc.b2bua import Access, Settings
 from tests.support.ladder import Ladder
+from tests.support.registered import ACCESS, NewAccess
 
 
 @pytest.fixture
@@ -27,3 +29,20 @@ def new_ladder() -> Generator[Callable[..., Ladder], None, None]:
 @pytest.fixture
 def ladder(new_ladder: Callable[..., Ladder]) -> Ladder:
     return new_ladder()
+
+
+@pytest.fixture
+def new_access(new_ladder: Callable[..., Ladder]) -> NewAccess:
+    """Makes a world in which phones register, with these properties of its `Access`."""
+
+    def make(edge: dict[str, Any] | None = None, **access: Any) -> Ladder:
+        changed = {name: access.get(name, getattr(ACCESS, name)) for name in Access.__slots__}
+        return new_ladder(settings=Settings(access=Access(**changed)), **(edge or {}))
+
+    return make
+
+
+@pytest.fixture
+def access(new_access: NewAccess) -> Ladder:
+    """A world in which phones register."""
+    return new_access()

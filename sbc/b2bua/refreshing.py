@@ -1,0 +1,196 @@
+"""REGISTER answered here, out of the cache: refreshes over the flow that the registrar inside has accepted.
+
+Two timers (RFC 3261 section 10): a short one that the phone keeps, so that its NAT and we know where it is, and what
+the registrar has granted. The phone never gets longer than the registrar would give, but while that one is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sbc.b2bua import authentication, bindings, contacts, hooks, keeping, locating, network, registrations
+from sbc.b2bua.commands import Abandon, Decided
+from sbc.b2bua.context import Context, answer
+from sbc.sip import Hop, Request, SipError, TransactionId
+
+MARGIN = 32
+"""Seconds before the end of the registrar's binding that the phone gets for renewing it: a transaction's life."""
+_SPREAD = 0.1
+"""Part of the time granted by the registrar over which the renewals of all devices are spread."""
+_WRITE_EVERY = 600.0
+"""Seconds after which a binding is written down though nothing has happened but refreshes."""
+_FLOW_TIMER = {"UDP": "30"}
+_FLOW_TIMER_OF_STREAMS = "120"
+"""RFC 5626 section 5.4: within this time the phone sends something over its flow."""
+_FEW = 16
+"""Bindings of one flow that are looked through."""
+
+
+def cached(context: Context, request: Request, hop: Hop) -> tuple[registrations.Binding | None, int]:
+    """The binding that a REGISTER refreshes, and the seconds that it asks for: the same contact, letter by letter, over
+    the same flow."""
+    held = context.registrations.over(hop)
+    if not held:
+        return None, 0
+    written = request.headers.get_all("Contact")
+    if len(written) != 1:
+        return None, 0
+    to = request.to.uri_text
+    if len(held) > _FEW:  # a gateway, or a proxy: the user's own are fewer
+        held = _of_user(context, request, hop)
+    found = next((each for each in held if each.written == written[0] and each.to == to), None)
+    if found is None or request.contact is None:
+        return None, 0
+    expires = contacts.expires_of(request, request.contact)
+    return (found, expires) if expires >= context.access.expires_least else (None, 0)
+
+
+def answered(
+    context: Context, request: Request, transaction: TransactionId, binding: registrations.Binding, expires: int
+) -> bool:
+    """Answer a refresh that the registrar need not see; False: it is to see it."""
+    if bindings.out_of_order(request, binding) and not _repeated(request, binding):
+        respond(context, request, transaction, hooks.Reject("registrations", 500, "CSeq out of order"))
+        return True
+    if _due(context, context.access, binding, expires):
+        return False
+    _refresh(context, request, transaction, binding, expires, "refreshed here")
+    return True
+
+
+def _of_user(context: Context, request: Request, hop: Hop) -> list[registrations.Binding]:
+    try:
+        aor = locating.address_of_record(context, request.to.uri)
+    except SipError:
+        return []
+    devices = context.registrations.by_aor(aor or "")
+    return [flow for device in devices for flow in device.flows.values() if flow.hop == hop]
+
+
+def _repeated(request: Request, binding: registrations.Binding) -> bool:
+    return request.cseq.number == binding.cseq and request.via.params.get("branch") == binding.branch is not None
+
+
+def _due(context: Context, access: network.Access, binding: registrations.Binding, expires: int) -> str:
+    """Why the registrar is to see this refresh; "" if it need not."""
+    device = binding.device
+    spread = int(device.token[:4], 16) / 0x10000 * _SPREAD * device.inside_granted
+    if context.now + limited(access, binding.hop, expires) + MARGIN + spread >= device.granted_until:
+        return "the registrar's binding is due"
+    if context.alive.down or device.checked < context.alive.back:
+        return "the registrar is away, or was and may have forgotten"
+    if access.recheck and context.now - device.checked >= access.recheck:
+        return "credentials are to be checked"
+    return ""
+
+
+def limited(access: network.Access, hop: Hop, expires: int) -> int:
+    return min(expires, access.expires_udp if hop.transport == "UDP" else access.expires_stream)
+
+
+def _refresh(
+    context: Context,
+    request: Request,
+    transaction: TransactionId,
+    binding: registrations.Binding,
+    expires: int,
+    decision: str,
+) -> None:
+    """Answer a refresh out of the cache: never for longer than the registrar's binding lasts. Nothing is remembered of
+    it but what stands in the binding, since it is answered the same if it is repeated (RFC 3261 section 8.2.7)."""
+    access = context.access
+    now = context.now
+    granted = min(limited(access, binding.hop, expires), int(binding.device.inside_until - now))
+    binding.call_id = request.call_id
+    binding.cseq = request.cseq.number
+    binding.branch = request.via.params.get("branch")
+    binding.granted = granted
+    binding.decision = decision
+    if context.registrations.refresh(binding, min(now + granted + bindings.GRACE, binding.device.inside_until)):
+        bindings.plan(context)
+    keeping.registered(context, binding)
+    if now - binding.kept_at > _WRITE_EVERY:
+        bindings.keep(context, binding)
+    tag = context.registrations.disguised(f"{binding.cseq} {request.call_id}")
+    answer_all(context, request, transaction, binding.aor, binding, to_tag=tag)
+    if binding.hop.transport == "UDP":
+        context.out.append(Abandon(transaction))
+
+
+def turned_away(
+    context: Context, request: Request, transaction: TransactionId, cached: registrations.Binding | None, why: str
+) -> None:
+    """The registrar is not asked: the phone keeps what it has, or comes again later."""
+    if not kept(context, request, transaction, cached, why):
+        wait = str(context.intake.retry_after(context.now))
+        refusal = hooks.Reject("registrations", 503, why, headers=(("Retry-After", wait),))
+        respond(context, request, transaction, refusal)
+
+
+def kept(
+    context: Context, request: Request, transaction: TransactionId, cached: registrations.Binding | None, why: str
+) -> bool:
+    """Answer a refresh in the registrar's place, if the phone may keep what it has."""
+    if cached is None or not _lasts(context, cached):
+        return False
+    expires = contacts.expires_of(request, request.contact) if request.contact is not None else 0
+    _refresh(context, request, transaction, cached, expires, f"refreshed here: {why}")
+    return True
+
+
+def _lasts(context: Context, binding: registrations.Binding) -> bool:
+    """Whether the phone may be told that it is still registered. While the registrar is not there, and until it is the
+    phone's turn afterwards, that may be for longer than it has granted: for `survive` seconds."""
+    access, device = context.access, binding.device
+    if not binding.watched:
+        return False
+    if context.alive.down or device.inside_until > device.granted_until + 1.0:
+        needed = context.now + max(access.expires_udp, access.expires_stream) + bindings.GRACE
+        most = device.granted_until + access.survive
+        if device.inside_until < min(needed, most):
+            device.inside_until = min(needed + _WRITE_EVERY, most)
+            binding.kept_at = float("-inf")  # it is to be written down
+    return device.inside_until - context.now >= 1.0
+
+
+def answer_all(
+    context: Context,
+    request: Request,
+    transaction: TransactionId,
+    aor: str,
+    binding: registrations.Binding | None,
+    headers: Iterable[tuple[str, str]] = (),
+    zone: str = "",
+    to_tag: str = "",
+) -> None:
+    """200 with all that is registered (10.3 step 8). `binding` is the one that it is about, if one; `zone` is where the
+    answer goes, if phones are in several: hidden ones elsewhere are not told of."""
+    now = context.now
+    told: list[tuple[str, str]] = []
+    for device in context.registrations.by_aor(aor):
+        for flow in device.flows.values():
+            if zone and flow.hop.zone != zone and context.network.zones[flow.hop.zone].hidden:
+                continue
+            left = flow.granted if flow is binding else int(min(flow.until - bindings.GRACE, device.inside_until) - now)
+            if left > 0:
+                told.append(("Contact", f"{flow.shown};expires={left}"))
+    if binding is not None:
+        if binding.reg_id:
+            # RFC 5626 section 6: "the registrar MUST include ... outbound in a Require header field"
+            told.append(("Require", "outbound"))
+            told.append(("Flow-Timer", _FLOW_TIMER.get(binding.hop.transport, _FLOW_TIMER_OF_STREAMS)))
+        if binding.path:
+            told.append(("Path", ", ".join(binding.path)))
+        if binding.device.associated:
+            told.append(("P-Associated-URI", ", ".join(binding.device.associated)))
+    answer(context, "", request, transaction, 200, "", (*told, *headers), to_tag or context.tokens.tag())
+
+
+def respond(context: Context, request: Request, transaction: TransactionId, verdict: hooks.Reject) -> None:
+    """Refuse a REGISTER. Why is told to the operator, but for a phone that has only to show its password."""
+    if verdict.status != 401 or verdict.reason not in ("", authentication.NO_CREDENTIALS):
+        via = request.via  # which says by now where the request came from
+        who = f"{request.to.uri_text} from {via.params.get('received') or via.host} refused: {verdict.status}"
+        told = Decided("", context.now, "admit", verdict.policy, f"REGISTER of {who}", verdict.reason)
+        context.out.append(told)
+    answer(context, "", request, transaction, verdict.status, verdict.phrase, verdict.headers, context.tokens.tag())
