@@ -1,19 +1,22 @@
 """Users of our own registrar show that they know their passwords (RFC 3261 section 22, RFC 8760).
 
-Who is challenged: whoever registers, whoever says to be one of our users, and strangers who want more than to reach
-one of them. Configured peers are believed. Nothing is kept of those who fail.
+Who is challenged: whoever registers, and whoever asks for anything else and is no configured peer; where strangers may
+call users, not those who call one that is there. So nobody learns who has an account here who has none, and nothing is
+kept of those who fail but how often they did (`sbc.b2bua.attempts`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from sbc.b2bua import hooks, locating, network
 from sbc.b2bua.context import Context
 from sbc.sip import (
     Challenge,
     Credentials,
+    Hop,
     NameAddress,
     Request,
     SipError,
@@ -31,6 +34,13 @@ _NOBODY = 64 * "0"
 """What a user who does not exist is compared with, so that it takes as long."""
 NO_CREDENTIALS = "no credentials"
 """Why somebody is challenged who has done nothing wrong."""
+_TOO_MANY = "Too Many Wrong Passwords"
+_GROWTH = 1.5
+"""How much longer than a request over UDP its challenge may be, unless it comes over a flow of somebody who has proven
+who that is: the source may be forged."""
+_REPEATED = ("Via", "From", "To", "Call-ID", "CSeq")
+_AROUND = 80
+"""Octets of a challenge beside what it repeats and the challenges themselves: status line, tag, Content-Length."""
 
 
 def take(context: Context, request: Request) -> tuple[Credentials, ...]:
@@ -68,10 +78,12 @@ class Proof:
     stale: bool = False
     """The user knows the password, but the nonce is old, or was used."""
     fault: str = NO_CREDENTIALS
+    pause: float = 0.0
+    """Seconds for which nothing is looked at, after too many wrong passwords; 0: there is no pause."""
 
 
-def prove(context: Context, access: network.Access, request: Request, given: Sequence[Credentials]) -> Proof:
-    """Whether one of `given` shows that the request is from a user of ours."""
+def prove(context: Context, access: network.Access, request: Request, hop: Hop, given: Sequence[Credentials]) -> Proof:
+    """Whether one of `given` shows that the request, which came over `hop`, is from a user of ours."""
     proof = Proof()
     for credentials in given:
         algorithm = known_algorithm(credentials.algorithm)
@@ -81,17 +93,31 @@ def prove(context: Context, access: network.Access, request: Request, given: Seq
         if not credentials.qop and not access.without_qop:
             proof.fault = "credentials without qop"
             continue
-        account = context.users.get(f"{credentials.username}@{credentials.realm}")
+        aor = f"{credentials.username}@{credentials.realm}"
+        source = hop.remote.host
+        proof.pause = 0.0 if _is_here(context, hop, aor) else context.attempts.pause(source, aor, context.now)
+        if proof.pause:
+            proof.fault = f"too many wrong passwords from {source}: nothing is looked at for {ceil(proof.pause)} s"
+            return proof
+        account = context.users.get(aor)
         secret = account.secrets[algorithm] if account is not None else _NOBODY
         if not proves(credentials, secret, request.method) or account is None:
+            context.attempts.failed(source, aor, context.now)
             proof.fault = "wrong user or password"
         elif not _names_target(credentials, request):
             proof.fault = "credentials for another Request-URI"
         elif not context.nonces.use(credentials.nonce, credentials.realm, credentials.nonce_count, context.now):
             proof.stale, proof.fault = True, "an old nonce, or one used before"
         else:
+            context.attempts.succeeded(source, aor)
             return Proof(account)
     return proof
+
+
+def _is_here(context: Context, hop: Hop, aor: str) -> bool:
+    """Whether the user is registered over this very flow. Others cannot see what is sent there, but might pretend to be
+    there, to have the user kept out."""
+    return any(binding.aor == aor for binding in context.registrations.over(hop))
 
 
 def _names_target(credentials: Credentials, request: Request) -> bool:
@@ -110,15 +136,37 @@ def _names_target(credentials: Credentials, request: Request) -> bool:
     )
 
 
-def challenge(context: Context, access: network.Access, request: Request, realm: str, proof: Proof) -> hooks.Reject:
-    """401 for a registrar, 407 for everything else; one challenge for each algorithm, the strongest first."""
+def refusal(
+    context: Context, access: network.Access, request: Request, hop: Hop, realm: str, proof: Proof
+) -> hooks.Reject:
+    """For who has not proven who it is: 401 from a registrar, 407 for everything else, with a challenge for each
+    algorithm, the strongest first; after too many wrong passwords 403."""
+    if proof.pause:
+        return hooks.Reject(_POLICY, 403, proof.fault, _TOO_MANY, (("Retry-After", str(ceil(proof.pause))),))
     registers = request.method == "REGISTER"
     name = "WWW-Authenticate" if registers else "Proxy-Authenticate"
     nonce = context.nonces.make(realm, context.tokens.tag(), context.now)
-    headers = tuple(
-        (name, str(Challenge(realm, nonce, algorithm, stale=proof.stale))) for algorithm in access.algorithms
-    )
-    return hooks.Reject(_POLICY, 401 if registers else 407, proof.fault, headers=headers)
+    challenges = [(name, str(Challenge(realm, nonce, algorithm, stale=proof.stale))) for algorithm in access.algorithms]
+    if hop.transport == "UDP" and len(challenges) > 1 and not context.registrations.over(hop):
+        challenges = _affordable(challenges, request)
+    return hooks.Reject(_POLICY, 401 if registers else 407, proof.fault, headers=tuple(challenges))
+
+
+def _affordable(challenges: list[tuple[str, str]], request: Request) -> list[tuple[str, str]]:
+    """As many of `challenges`, from the last one on, as keep the response within bounds; the last one in any case,
+    which is the one that most phones know."""
+    headers = request.headers
+    room = _GROWTH * len(request.raw) - _AROUND
+    room -= sum(len(name) + len(value) + 4 for name in _REPEATED for value in headers.get_all(name))
+    first = len(challenges)
+    while first and (room := room - len(challenges[first - 1][0]) - len(challenges[first - 1][1]) - 4) >= 0:
+        first -= 1
+    return challenges[min(first, len(challenges) - 1) :]
+
+
+def is_forgotten(refused: hooks.Reject) -> bool:
+    """Whether a call that is refused so leaves no record: it begins with the INVITE that proves who sent it."""
+    return refused.status == 407 or refused.phrase == _TOO_MANY
 
 
 def caller_of(
@@ -132,21 +180,23 @@ def caller_of(
     request = view.request
     identities = list(_identities(context, request))
     claimed = [aor for aor in identities if aor]
-    if not claimed and not given and _is_user(context.users, locating.address_of_record(context, request.request_uri)):
+    if access.strangers and not claimed and not given and _is_there(context, view):
         return None
     realm = claimed[0].rpartition("@")[2] if claimed else access.domains[0]
-    proof = prove(context, access, request, given)
+    proof = prove(context, access, request, view.hop, given)
     account = proof.account
     if account is None:
-        return challenge(context, access, request, realm, proof)
+        return refusal(context, access, request, view.hop, realm, proof)
     aor = f"{account.name}@{account.domain}"
     if any(each != aor for each in identities):
         return hooks.Reject(_POLICY, 403, f"{aor} says to be somebody else", "Not Your Identity")
     return account
 
 
-def _is_user(users: network.Users, aor: str | None) -> bool:
-    return aor is not None and aor in users
+def _is_there(context: Context, view: hooks.CallView) -> bool:
+    """Whether it is for a user of ours whom it can reach now: of others strangers hear the same as of nobody."""
+    found = locating.locate(context, view.request, view.zone.name)
+    return isinstance(found, hooks.Targets) or (found is not None and found.status == 302)
 
 
 def _identities(context: Context, request: Request) -> Iterator[str]:

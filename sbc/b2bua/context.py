@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sbc.b2bua.alive import Watch
+from sbc.b2bua.attempts import Attempts
 from sbc.b2bua.call import Call, Exchange, Input, Leg, Purpose, Replaced, Sent, TakenOver
 from sbc.b2bua.commands import ApplyFlow, CallId, Command, Decided, RemoveFlow, Respond, SendRequest
 from sbc.b2bua.deadlines import Deadlines
@@ -53,6 +54,8 @@ class Context:
     users: Users = field(default_factory=dict)
     """Of our own registrar."""
     nonces: Nonces = field(init=False)
+    attempts: Attempts = field(default_factory=Attempts)
+    """Wrong passwords of our own registrar's users."""
     pending: dict[TransactionId, object] = field(default_factory=dict)
     """Client transactions outside calls -> what waits for their response: a dataclass of the module that sent the
     request."""
@@ -72,6 +75,7 @@ class Context:
             self.registrations = Registrations(self.settings.access.key)
             self.intake = Intake(self.settings.access.rate)
             self.mappings = Mappings(self.settings.access.keepalive_interval)
+            self.attempts = Attempts(self.settings.access.wrong_passwords)
             self.nonces = Nonces(self.tokens.tag().encode())  # not kept: what was used before a start is too old then
 
     @property

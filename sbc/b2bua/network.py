@@ -162,6 +162,10 @@ class Access:
     """Of digest, for users of our own registrar; in the order in which they are offered."""
     without_qop: bool = False
     """Credentials as old phones make them (RFC 2069) are accepted."""
+    wrong_passwords: int = 5
+    """Of one user from one source, until a pause in which nothing from there is looked at; 0: there is none."""
+    strangers: bool = False
+    """Who is no user may call those of our own registrar's users who are registered."""
     redirects: bool = False
     """Callers are told where our users are, as far as they may know and can use it, instead of being connected."""
     key: bytes = b""

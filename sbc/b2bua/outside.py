@@ -28,6 +28,8 @@ _NO_CALL = ""
 _IN_DIALOGS = frozenset({"BYE", "INFO", "PRACK", "UPDATE"})
 _ALLOW = ", ".join(method for method in (*capabilities.ALLOWED, "PUBLISH", "SUBSCRIBE") if method != "REFER")
 """What is understood of somebody who is in no call: only calls are transferred."""
+_ABLE = hooks.Reject("call", 200, "", headers=(("Allow", capabilities.ALLOW), ("Accept", bodies.ACCEPT)))
+"""RFC 3261 section 11.2: as an INVITE would be answered."""
 
 
 def request_received(
@@ -52,7 +54,7 @@ def request_received(
     outcome = verdict if isinstance(verdict, hooks.Reject) else _answer(context, view)
     if outcome is None:
         caller = authentication.caller_of(context, view, given)
-        outcome = caller if isinstance(caller, hooks.Reject) else None
+        outcome = caller if isinstance(caller, hooks.Reject) else _capabilities(context, view)
     if outcome is None:
         opened = subscriptions.opened if request.method == "SUBSCRIBE" else relay.opened
         try:
@@ -84,7 +86,7 @@ def _registers(
 
 
 def _answer(context: Context, view: hooks.CallView) -> hooks.Reject | None:
-    """What we say ourselves; None: it goes on to somebody else."""
+    """What we say ourselves to whoever asks; None: it goes on to somebody else, or who asks makes a difference."""
     request, method = view.request, view.request.method
     if method in _IN_DIALOGS:
         return hooks.Reject("call", 481, "")  # 15.1.2, RFC 3311 5.2, RFC 6086 4.2.2: they belong to a dialog
@@ -96,13 +98,24 @@ def _answer(context: Context, view: hooks.CallView) -> hooks.Reject | None:
     if unsupported is not None:
         return unsupported
     if method == "OPTIONS":
-        elsewhere = request.request_uri.host and request.request_uri.host not in context.places.own_hosts
-        if request.max_forwards != 0 and (elsewhere or locating.locate(context, request, view.zone.name) is not None):
-            return None
-        # 11.2: as an INVITE would be answered; with Max-Forwards 0 as well, since it goes no further
-        return hooks.Reject("call", 200, "", headers=(("Allow", capabilities.ALLOW), ("Accept", bodies.ACCEPT)))
+        # with Max-Forwards 0 as well, since it goes no further
+        for_us = request.max_forwards == 0 or (_is_for_us(context, request) and not request.request_uri.user)
+        return _ABLE if for_us else None
     # 8.2.1: "If the UAS ... does not support the method ... it MUST generate a 405 (Method Not Allowed)"
     return hooks.Reject("call", 405, "", headers=(("Allow", _ALLOW),))
+
+
+def _capabilities(context: Context, view: hooks.CallView) -> hooks.Reject | None:
+    """What we can, if an OPTIONS is for nobody behind us."""
+    request = view.request
+    if request.method != "OPTIONS" or not _is_for_us(context, request):
+        return None
+    return _ABLE if locating.locate(context, request, view.zone.name) is None else None
+
+
+def _is_for_us(context: Context, request: Request) -> bool:
+    host = request.request_uri.host
+    return not host or host in context.places.own_hosts
 
 
 def _is_asked_what_it_can(method: str, request: Request) -> bool:

@@ -36,10 +36,10 @@ def _admitted(
     """Steps 3 to 7 of 10.3: who it is, whether that one may change these bindings, and whether they can be changed. All
     of them or none."""
     access = context.access
-    proof = authentication.prove(context, access, request, given)
+    proof = authentication.prove(context, access, request, hop, given)
     account = proof.account
     if account is None:
-        return authentication.challenge(context, access, request, _realm(context, request), proof)
+        return authentication.refusal(context, access, request, hop, _realm(context, request), proof)
     asked = contacts.read(context, request, transaction, hop)
     if isinstance(asked, hooks.Reject):
         return asked

@@ -48,9 +48,8 @@ def open_call(
         return None
     emergency = isinstance(verdict, Pass) and verdict.emergency
     caller = authentication.caller_of(context, view, given) if isinstance(verdict, Pass) and not emergency else None
-    if isinstance(caller, Reject) and caller.status == 407:
-        # nothing is kept, nor written down: the call begins when it comes again
-        answer(context, "", request, transaction, 407, "", caller.headers, context.tokens.tag())
+    if isinstance(caller, Reject) and authentication.is_forgotten(caller):
+        answer(context, "", request, transaction, caller.status, caller.phrase, caller.headers, context.tokens.tag())
         return None
     call = _new_call(context, view, transaction)
     context.out.append(CallOpened(call.record.copy()))

@@ -61,7 +61,7 @@ def completed_network(document: models.Document, findings: Findings, machine: Ma
 LOCAL = "local"
 """What `access.registrar` says where this SBC is the registrar."""
 _OF_A_PEER = ("expires_inside", "recheck", "watch", "survive", "rate")
-_OF_OUR_OWN = ("algorithms", "without_qop", "mode")
+_OF_OUR_OWN = ("algorithms", "without_qop", "wrong_passwords", "strangers", "mode")
 
 
 def access(document: models.Document, network: Network, findings: Findings) -> Access | None:
@@ -133,6 +133,8 @@ def _own_registrar(zone: str, written: models.Access, network: Network, findings
         max_registrations=written.max_registrations,
         algorithms=tuple(each for each in ALGORITHMS if each in written.algorithms),
         without_qop=written.without_qop,
+        wrong_passwords=written.wrong_passwords,
+        strangers=written.strangers,
         redirects=written.mode == "redirect",
     )
 

@@ -183,6 +183,8 @@ class Access(Table):
         "MD5",
     )
     without_qop: bool = False
+    wrong_passwords: Annotated[int, Field(ge=0, le=1000)] = 5
+    strangers: bool = False
     mode: Literal["call", "redirect"] = "call"
 
 

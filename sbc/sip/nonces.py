@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import hmac
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
 
-_is_nonce = re.compile(r"[0-9a-f]{64}").fullmatch
+_is_nonce = re.compile(r"[A-Za-z0-9_-]{24}").fullmatch
+_HEAD = 10
+"""Octets of time (4) and of what is unique (6); the proof that it is ours has 8. All go to whoever asks for nothing, so
+they are few."""
 _WINDOW = 32
 """Counts below the highest that may still come: UDP changes the order of what is sent together."""
 
@@ -29,16 +33,16 @@ class Nonces:
         self._oldest = -1.0
         """Nonces made up to this time are not accepted."""
         self._used: OrderedDict[bytes, tuple[float, int, int]] = OrderedDict()
-        """What is unique in a nonce -> its time, the highest count, and as bits which of those below it have come."""
+        """A nonce without its proof -> its time, the highest count, and as bits which of those below it have come."""
 
     def __len__(self) -> int:
         return len(self._used)
 
     def make(self, realm: str, unique: str, now: float) -> str:
-        """A nonce for a challenge of `realm`; `unique` is 24 hexadecimal digits, different each time."""
+        """A nonce for a challenge of `realm`; `unique` ends in 12 hexadecimal digits that are different each time."""
         # the clock since boot is nobody's business: it starts somewhere else for each key
-        head = f"{(int(now) + self._epoch) & 0xFFFFFFFF:08x}{unique[-24:]}"
-        return head + self._proof(head, realm)
+        head = ((int(now) + self._epoch) & 0xFFFFFFFF).to_bytes(4) + bytes.fromhex(unique[-12:])
+        return urlsafe_b64encode(head + self._proof(head, realm)).decode()
 
     def is_fresh(self, nonce: str, realm: str, now: float) -> bool:
         """Whether `nonce` is of our making, for `realm`, and not too old. Changes nothing."""
@@ -51,7 +55,7 @@ class Nonces:
         if made is None:
             return False
         count = count or 1
-        unique = bytes.fromhex(nonce[8:32])
+        unique = urlsafe_b64decode(nonce)[:_HEAD]
         _, highest, below = self._used.get(unique, (made, 0, 0))
         if count > highest:
             below = (below << 1 | (highest > 0)) << (count - highest - 1) if count - highest <= _WINDOW else 0
@@ -77,10 +81,13 @@ class Nonces:
 
     def _made(self, nonce: str, realm: str, now: float) -> float | None:
         """When `nonce` was made (whole seconds), if it is to be accepted."""
-        if not _is_nonce(nonce) or not hmac.compare_digest(nonce[32:], self._proof(nonce[:32], realm)):
+        if not _is_nonce(nonce):
             return None
-        made = float((int(nonce[:8], 16) - self._epoch) & 0xFFFFFFFF)
+        octets = urlsafe_b64decode(nonce)
+        if not hmac.compare_digest(octets[_HEAD:], self._proof(octets[:_HEAD], realm)):
+            return None
+        made = float((int.from_bytes(octets[:4]) - self._epoch) & 0xFFFFFFFF)
         return made if self._oldest < made <= now < made + self._lifetime + 1 else None
 
-    def _proof(self, head: str, realm: str) -> str:
-        return hmac.digest(self._key, f"{head}:{realm}".encode("utf-8", "surrogateescape"), "sha256")[:16].hex()
+    def _proof(self, head: bytes, realm: str) -> bytes:
+        return hmac.digest(self._key, head + realm.encode("utf-8", "surrogateescape"), "sha256")[:8]

@@ -92,6 +92,6 @@ def test_a_wrong_password_registers_nobody(border: Border, passwords: dict[str, 
         border.lab.public, "alice", PUBLIC.host, tone=ALICE, port=5090, domain="home.example", password="guessed",
         proxy=f"sip:{PUBLIC.edge}",
     )  # fmt: skip
-    wait_until(lambda: "401 Unauthorized" in thief.log(), "it is refused", 10)
+    wait_until(lambda: "403 Too Many Wrong Passwords" in thief.log(), "it has tried it until nobody listens", 10)
     assert not thief.registered()
     thief.stop()

@@ -26,6 +26,7 @@ address = "{PRIVATE.host}"
 domain = "home.example"
 registrar = "local"
 algorithms = ["MD5"]
+wrong_passwords = 0
 """
 
 
