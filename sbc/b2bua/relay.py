@@ -22,6 +22,7 @@ from sbc.b2bua import (
     replacing,
     replies,
     setup,
+    targets,
     whereabouts,
 )
 from sbc.b2bua.call import Leg
@@ -216,7 +217,11 @@ def response_received(context: Context, passage: passages.Passage, response: Res
     leg = passage.leg
     assert leg is not None
     leg.names = whereabouts.names_of(context, leg, response)
-    if response.status in context.settings.failover_statuses and _others(passage):
+    status, target = response.status, passage.target
+    if target is not None and target.device and status not in targets.FLOW_FAILED:
+        passage.target = target._replace(others=())
+    fails_over = status in context.settings.failover_statuses or status == targets.FLOW_GONE
+    if fails_over and _others(passage):
         passage.refusal = response, leg
         try_next(context, passage)
     else:
@@ -269,8 +274,8 @@ def give_back(context: Context, passage: passages.Passage) -> None:
     assert outcome is not None
     received, other = outcome
     status = received.status
-    if 300 <= status < 400:  # its Contacts are places of the other side
-        _refuse(context, passage, hooks.Reject(_POLICY, 480, "redirected"))
+    if 300 <= status < 400 or status == targets.FLOW_GONE:  # its Contacts are places of the other side; RFC 5626 11.5
+        _refuse(context, passage, hooks.Reject(_POLICY, 480, "redirected" if status < 400 else "its flow is gone"))
         return
     edge = border_between(context, other, leg)
     response = make_response(request, status, replies.phrase(received, other), to_tag=leg.local_tag)

@@ -169,6 +169,9 @@ def pass_refusal(context: Context, call: Call, event: object) -> None:
     if status < 400:
         _pass_redirection(context, call, leg, received, cause)
         return
+    if status == targets.FLOW_GONE:  # RFC 5626 section 11.5: "Endpoints should never receive a 430 response"
+        refuse_call(context, call, Ending("callee", cause, 480))
+        return
     response = a_response(context, call, leg, received, b"")
     challenge = CHALLENGES.get(status)
     if challenge is not None and challenge not in response.headers:

@@ -28,6 +28,11 @@ from sbc.media import MediaError
 from sbc.sip import Dialog, Headers, Hop, Request, Response, make_response
 
 _ELSEWHERE = ('SIP;cause=200;text="Call completed elsewhere"',)
+FLOW_GONE = 430
+FLOW_FAILED = frozenset({408, FLOW_GONE})
+"""RFC 5626 section 7: "If the proxy receives a final response from a branch other than a 408 (Request Timeout) or a 430
+(Flow Failed) response, the proxy MUST NOT forward the same request to another target representing the same AOR and
+instance-id"."""
 _NO_ANSWER = ('SIP;cause=408;text="No answer"',)
 
 
@@ -367,7 +372,9 @@ def _refused(context: Context, call: Call, attempt: Attempt, leg: Leg, response:
         _redirected(context, call, attempt, status)
         return
     _remember(call, response, leg)
-    fails_over = status in context.settings.failover_statuses
+    if attempt.target.device and status not in FLOW_FAILED:
+        attempt.target = attempt.target._replace(others=())
+    fails_over = status in context.settings.failover_statuses or status == FLOW_GONE
     if status >= 600 and not fails_over:  # 16.7 step 5: "any outstanding ... branches ... SHOULD be cancelled"
         let_all_go(context, call, (f"SIP;cause={status}",))
         context.step(call, Input.REFUSAL, call.refusal)

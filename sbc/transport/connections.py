@@ -1,7 +1,9 @@
 """The streams that are open: which one a message takes, and how many there may be.
 
 A stream is known by its number (`Hop.connection`) and by where it leads: zone, transport, our address, theirs. Streams
-are used in both directions, whoever opened them.
+are used in both directions, whoever opened them. The number of one that was accepted ends with the port that it came
+from, so that it tells also when the stream is gone that nobody listens there: such a flow only the other side can open
+again (RFC 5626 section 4.3).
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ CLOSING_TIME = 1.0
 """What streams get to send their last bytes in when all is closed."""
 
 Route = tuple[str, str, Address, Address]
+
+_PORT_BITS = 16
 
 
 class StreamKind(NamedTuple):
@@ -100,11 +104,14 @@ class Connections:
     def write(self, data: bytes, hop: Hop, transaction: TransactionId | None) -> None:
         """On the stream that `hop` names while it is open, else on one that leads to its remote address.
 
-        A response whose stream is gone fails: where it may go instead its Via says, and the stack reads that (18.2.2).
+        Where the stream that it names is gone, a response fails: where it may go instead its Via says, and the stack
+        reads that (18.2.2). So does a request to the very port that an accepted stream came from.
         """
         stream = self._streams.get(hop.connection) if hop.connection is not None else None
         if stream is None and (hop.connection is None or not data.startswith(b"SIP/2.0 ")):
-            stream = self._by_route.get((hop.zone, hop.transport, hop.local, hop.remote)) or self._connect(hop)
+            stream = self._by_route.get((hop.zone, hop.transport, hop.local, hop.remote))
+            if stream is None and not _came_from(hop):
+                stream = self._connect(hop)
         if (stream is None or not stream.write(data, transaction)) and transaction is not None:
             self._failed(transaction, "no connection")
 
@@ -157,7 +164,7 @@ class Connections:
         return stream
 
     def _new(self, hop: Hop, accepted: bool) -> SipStream:
-        number = next(self._numbers)
+        number = next(self._numbers) << _PORT_BITS | (hop.remote.port if accepted else 0)
         hop = hop._replace(connection=number)
         stream = KINDS[hop.transport].stream(self, hop, self._limits, self._settings, accepted)
         self._streams[number] = self._by_route[hop[:4]] = stream
@@ -204,6 +211,11 @@ class Connections:
             self._last_call = None
         if self._closing is not None and not self._closing.called:
             self._closing.callback(None)
+
+
+def _came_from(hop: Hop) -> bool:
+    """Whether the stream that `hop` names was opened by the other side, from the port that `hop` leads to."""
+    return hop.connection is not None and hop.connection % (1 << _PORT_BITS) == hop.remote.port
 
 
 def _never_opened(failure: Failure, stream: SipStream) -> None:

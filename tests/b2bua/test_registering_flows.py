@@ -72,6 +72,63 @@ def test_a_flow_that_is_silent_is_given_up_for_the_other_one(access: Ladder) -> 
     access.parties["second"].inbox.clear()
 
 
+def two_flows(access: Ladder) -> None:
+    """The second one is the newer one."""
+    access.play(register_flow("caller", 1), "1 s", register_flow("second", 2))
+
+
+def test_an_edge_of_the_phone_that_has_lost_the_flow_sends_the_call_to_the_other_one_at_once(access: Ladder) -> None:
+    two_flows(access)
+    access.play("""
+        callee -> INVITE sip:$token@10.0.0.1 sdp
+        callee <- 100
+        second <- INVITE sip:1001@192.168.1.5:5060;ob sdp
+        second -> 430
+        second <- ACK
+        caller <- INVITE sip:1001@192.168.1.5:5060;ob sdp
+        caller -> 430
+        caller <- ACK
+        callee <- 480
+        callee -> ACK
+    """)
+
+
+def test_a_phone_that_has_answered_is_not_asked_again_over_its_other_flow(access: Ladder) -> None:
+    """RFC 5626 section 7: "The targeted instance has already provided its response"."""
+    two_flows(access)
+    access.play("""
+        callee -> INVITE sip:$token@10.0.0.1 sdp
+        callee <- 100
+        second <- INVITE sip:1001@192.168.1.5:5060;ob sdp
+        second -> 500
+        second <- ACK
+        callee <- 500
+        callee -> ACK
+        callee -> MESSAGE sip:$token@10.0.0.1 text
+        second <- MESSAGE sip:1001@192.168.1.5:5060;ob text
+        second -> 503 MESSAGE
+        callee <- 503 MESSAGE
+    """)
+
+
+def test_a_message_takes_the_other_flow_too(access: Ladder) -> None:
+    two_flows(access)
+    access.play("""
+        callee -> MESSAGE sip:$token@10.0.0.1 text
+        second <- MESSAGE sip:1001@192.168.1.5:5060;ob text
+        second -> 430 MESSAGE
+        caller <- MESSAGE sip:1001@192.168.1.5:5060;ob text
+        caller -> 200 MESSAGE
+        callee <- 200 MESSAGE
+        callee -> MESSAGE sip:$token@10.0.0.1 text
+        second <- MESSAGE sip:1001@192.168.1.5:5060;ob text
+        second -> 430 MESSAGE
+        caller <- MESSAGE sip:1001@192.168.1.5:5060;ob text
+        caller -> 430 MESSAGE
+        callee <- 480 MESSAGE
+    """)
+
+
 def test_one_of_two_flows_that_is_unregistered_leaves_the_device_to_the_registrar(access: Ladder) -> None:
     access.play(register_flow("caller", 1), register_flow("second", 2))
     contact = f"<sip:1001@192.168.1.5:5060;ob>;{INSTANCE};reg-id=1;expires=0"

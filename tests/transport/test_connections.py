@@ -187,6 +187,33 @@ class ConnectionTests(TestCase):
         await self.accepted(far)
 
     @runs
+    async def test_a_request_over_an_accepted_connection_that_is_gone_fails_at_once_and_opens_none(self) -> None:
+        """The phone's port was its side of that connection: nobody listens there."""
+        zone = zone_on("outside", "127.0.0.1", "TCP")
+        ours = self.listening(zone)
+        far = self.connected(zone.listeners[0].local)
+        far.sendall(options("one"))
+        await until(lambda: self.inbox.packets)
+        far.close()
+        await until(lambda: ours.connections.count == 0)
+        ours.write(options("two"), self.inbox.packets[0].hop, "two")
+        assert self.inbox.failures == [("two", "no connection")]
+        assert ours.connections.count == 0
+
+    @runs
+    async def test_a_request_to_where_the_other_side_listens_opens_another(self) -> None:
+        """Its Contact names that port; the connection that it opened before came from another one."""
+        zone = zone_on("outside", "127.0.0.1", "TCP")
+        ours = self.listening(zone)
+        far, listens = self.connected(zone.listeners[0].local), self.far_listener()
+        far.sendall(options("one"))
+        await until(lambda: self.inbox.packets)
+        far.close()
+        await until(lambda: ours.connections.count == 0)
+        ours.write(options("two"), self.inbox.packets[0].hop._replace(remote=Address(*listens.getsockname())), "two")
+        await self.accepted(listens)
+
+    @runs
     async def test_one_source_gets_no_more_than_its_share_and_the_rest_is_left_to_others(self) -> None:
         zone = zone_on("outside", "127.0.0.1", "TCP")
         settings = TransportSettings(max_connections=3, max_connections_per_source=2)
