@@ -12,8 +12,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 from urllib.parse import quote
 
 from sbc.b2bua import BindingKey, BindingRecord
@@ -26,6 +27,11 @@ INTERVAL = 0.2
 _PRUNE_EVERY = 300.0
 _KEY = 32
 _TIMES = ("until", "inside_until", "checked")
+_WRITTEN_AS: dict[object, tuple[type, ...]] = {str: (str,), int: (int,), float: (float, int)}
+"""What stands in the database for a field of this type; for every other one a list."""
+_TYPES = {name: _WRITTEN_AS.get(kind, (list,)) for name, kind in get_type_hints(BindingRecord).items()}
+_OF_A_RECORD = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+"""Errors of SQLite that one record is to blame for; the others are the database's."""
 _SCHEMA = f"""
 CREATE TABLE bindings (
   aor TEXT NOT NULL, device TEXT NOT NULL, reg_id INTEGER NOT NULL, ends REAL NOT NULL, facts TEXT NOT NULL,
@@ -48,6 +54,8 @@ class RegistrationStore:
         self._path = Path(path)
         self._report = report or _log
         self._trouble = ""
+        self._faults: set[str] = set()
+        """Kinds of errors in single records that have been told."""
         self._waiting: dict[BindingKey, tuple[BindingRecord, float] | None] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -76,13 +84,24 @@ class RegistrationStore:
         try:
             connection = _opened(self._path)
             try:
+                connection.text_factory = bytes  # so that what is no UTF-8 is a fault of its row
                 rows = connection.execute("SELECT facts FROM bindings WHERE ends > ?", (time.time(),)).fetchall()
             finally:
                 connection.close()
-            return [_record(json.loads(text), offset) for (text,) in rows]
-        except (sqlite3.Error, StoreError, ValueError, KeyError, TypeError) as error:
+        except (sqlite3.Error, StoreError) as error:
             self._tell(f"{self._path}: registrations are not restored: {error}")
             return []
+        records: list[BindingRecord] = []
+        fault: Exception | None = None
+        for (text,) in rows:
+            try:
+                records.append(_record(json.loads(text), offset))
+            except Exception as error:  # whatever it is that stands there, it is one registration's
+                fault = error
+        if fault is not None:
+            lost, why = len(rows) - len(records), f"{type(fault).__name__}: {fault}"
+            self._report(f"{self._path}: {lost} of {len(rows)} registrations cannot be read, and are lost ({why})")
+        return records
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what waits, and end the thread."""
@@ -130,11 +149,21 @@ class RegistrationStore:
             batch, self._waiting = self._waiting, {}
         if not batch:
             return
+        faults: list[Exception] = []
         try:
-            rows = [_row(*kept) for kept in batch.values() if kept is not None]
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(_DELETE, [key for key, kept in batch.items() if kept is None])
-            connection.executemany(_WRITE, rows)
+            for key, kept in batch.items():
+                try:
+                    if kept is None:
+                        connection.execute(_DELETE, key)
+                    else:
+                        connection.execute(_WRITE, _row(*kept))
+                except sqlite3.Error as error:
+                    if not isinstance(error, _OF_A_RECORD):
+                        raise
+                    faults.append(error)
+                except Exception as error:  # the others are none the worse for it
+                    faults.append(error)
             if time.time() - self._pruned > _PRUNE_EVERY:
                 self._pruned = time.time()
                 connection.execute(_PRUNE, (self._pruned,))
@@ -145,6 +174,15 @@ class RegistrationStore:
             with self._lock:
                 self._waiting = {**batch, **self._waiting}
             raise
+        self._tell_faults(faults)
+
+    def _tell_faults(self, faults: list[Exception]) -> None:
+        """Once for each kind: phones have a say in what is written, and could fill the log."""
+        kinds = {type(fault).__name__ for fault in faults} - self._faults
+        if kinds:
+            self._faults |= kinds
+            text = f"{len(faults)} registrations cannot be written, and end with this process"
+            self._report(f"{self._path}: {text} ({', '.join(sorted(kinds))})")
 
     def _tell(self, text: str) -> None:
         if text != self._trouble:
@@ -162,14 +200,32 @@ def _row(record: BindingRecord, offset: float) -> tuple[str, str, int, float, st
 
 
 def _record(facts: dict[str, Any], offset: float) -> BindingRecord:
+    """Raises some exception, if `facts` are not what `_row` writes."""
     values = {name: facts[name] for name in BindingRecord._fields}
+    for name, types in _TYPES.items():
+        if not isinstance(values[name], types):
+            raise TypeError(f"{name} is no {types[0].__name__}")
     for name in _TIMES:
+        if not isfinite(values[name]):
+            raise ValueError(f"{name} is no time")
         values[name] -= offset
     for name in ("path", "service_route", "associated"):
-        values[name] = tuple(values[name])
+        values[name] = tuple(map(_text, values[name]))
     zone, transport, local, remote, connection = values["hop"]
-    values["hop"] = Hop(zone, transport, Address(*local), Address(*remote), connection)
+    values["hop"] = Hop(_text(zone), _text(transport), _address(*local), _address(*remote), connection)
     return BindingRecord(**values)
+
+
+def _address(host: object, port: object) -> Address:
+    if not isinstance(port, int):
+        raise TypeError("a port that is no number")
+    return Address(_text(host), port)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a value that is no text")
+    return value
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -211,6 +267,7 @@ class RegistrationReader:
             raise StoreError(f"no registrations at {path}: does the service have an [access] table, and has it run?")
         try:
             self._connection = sqlite3.connect(f"file:{quote(str(self._path.resolve()))}?mode=ro", uri=True)
+            self._connection.text_factory = bytes
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {error}") from error
 
@@ -224,7 +281,17 @@ class RegistrationReader:
             rows = self._connection.execute(query, (time.time(), user)).fetchall()
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {error}") from error
-        return [json.loads(text) for (text,) in rows]
+        return [facts for (text,) in rows if (facts := _facts(text)) is not None]
+
+
+def _facts(text: bytes) -> dict[str, Any] | None:
+    """What stands in a row; None if that cannot be read."""
+    try:
+        facts: dict[str, Any] = json.loads(text)
+        _record(facts, 0.0)
+    except Exception:  # the service leaves it out as well, and says so
+        return None
+    return facts
 
 
 def _log(text: str) -> None:

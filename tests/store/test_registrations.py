@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,3 +123,84 @@ def test_trouble_with_the_disk_is_told_once_and_what_waits_is_written_later(path
     store.close()
     assert [back.device for back in reopened(path)] == ["desk"]
     assert len(told) == 2
+
+
+def spoil(path: Path, device: str, how: Callable[[dict[str, Any]], object]) -> None:
+    """Put something else in the place of what stands about a device."""
+    connection = sqlite3.connect(path)
+    (text,) = connection.execute("SELECT facts FROM bindings WHERE device = ?", (device,)).fetchone()
+    connection.execute("UPDATE bindings SET facts = ? WHERE device = ?", (how(json.loads(text)), device))
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda facts: "{",
+        lambda facts: b"\xff\xfe",
+        lambda facts: 7,
+        lambda facts: "[]",
+        lambda facts: json.dumps({**facts, "until": "soon"}),
+        lambda facts: json.dumps({**facts, "checked": float("nan")}),
+        lambda facts: json.dumps({**facts, "hop": None}),
+        lambda facts: json.dumps({**facts, "hop": ["public", "UDP", ["192.0.2.1", 5060], ["198.51.100.7", "x"], None]}),
+        lambda facts: json.dumps({**facts, "path": [7]}),
+        lambda facts: json.dumps({name: fact for name, fact in facts.items() if name != "token"}),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_lost_and_the_others_are_not(path: Path, how: Callable[[Any], object]) -> None:
+    store = RegistrationStore(path)
+    for name in ("desk", "hall", "mobile"):
+        store.keep(record(name), OFFSET)
+    store.close()
+    spoil(path, "hall", how)
+    told: list[str] = []
+    assert [back.device for back in RegistrationStore(path, told.append).restored(OFFSET)] == ["desk", "mobile"]
+    (line,) = told
+    assert "1 of 3 registrations cannot be read" in line
+    reader = RegistrationReader(path)
+    assert [facts["device"] for facts in reader.registrations()] == ["desk", "mobile"]
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        record()._replace(aor="a\ud800@example.com"),
+        record()._replace(device="a\ud800"),
+        record(reg_id=2**70),
+        record()._replace(until="soon"),  # type: ignore[arg-type]
+        record()._replace(nat={"a", "set"}),  # type: ignore[arg-type]
+    ],
+)
+def test_a_record_that_cannot_be_written_is_lost_and_those_with_it_are_not(
+    path: Path, bad: BindingRecord | None
+) -> None:
+    told: list[str] = []
+    store = RegistrationStore(path, told.append)
+    store.keep(record("first"), OFFSET)
+    if bad is None:
+        store.forget(("\ud800", "gone", 0))
+    else:
+        store.keep(bad, OFFSET)
+    store.keep(record("last"), OFFSET)
+    store.close()
+    assert [back.device for back in reopened(path)] == ["first", "last"]
+    assert len(told) == 1
+    assert "cannot be written" in told[0]
+
+
+def test_faults_of_one_kind_are_told_once(path: Path) -> None:
+    told: list[str] = []
+    store = RegistrationStore(path, told.append)
+    for number in range(3):
+        store.keep(record(reg_id=2**70), OFFSET)
+        store.keep(record(f"device {number}"), OFFSET)
+        deadline = time.monotonic() + 20
+        while f"device {number}" not in [each.device for each in reopened(path)]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    store.close()
+    assert len(told) == 1
