@@ -173,23 +173,25 @@ def _refused(context: Context, pending: Pending, response: Response) -> None:
     """The registrar's answer is the phone's. Who proves nothing changes nothing, but over the flow of the phone
     itself."""
     asked, status = pending.asked, response.status
-    if status in (401, 407):
-        context.intake.challenge(asked.request.call_id, context.now)
-    elif status in _GONE:
+    if status in _GONE:
         for wish in asked.wishes:
             flow = wish.device.flows.get(wish.reg_id)
             if flow is not None and flow.hop == asked.hop:
                 bindings.remove(context, wish.device)
     if pending.answered:
         return
-    if status < 400:
-        status = 480  # a registrar elsewhere inside is none that the phone could reach
-    zone = context.network.zones[pending.hop.zone]
-    headers = registrar_side.crossed(context, asked, response, zone)
+    headers = registrar_side.crossed(context, asked, response, context.network.zones[pending.hop.zone])
     reason = "" if status == 401 else "by the registrar"
-    refreshing.respond(
-        context, asked.request, asked.transaction, Reject("registrations", status, reason, headers=tuple(headers))
-    )
+    phrase = ""
+    unanswerable = registrar_side.unanswerable(response, headers)
+    if unanswerable:
+        status, reason, phrase = 403, unanswerable, "Challenge Withheld"
+    elif status < 400:
+        status = 480  # a registrar elsewhere inside is none that the phone could reach
+    elif status in (401, 407):
+        context.intake.challenge(asked.request.call_id, context.now)
+    verdict = Reject("registrations", status, reason, phrase, tuple(headers))
+    refreshing.respond(context, asked.request, asked.transaction, verdict)
 
 
 def _accepted(context: Context, pending: Pending, response: Response) -> None:

@@ -24,6 +24,7 @@ from sbc.sip import (
     parse_uri,
     quote,
     unquote,
+    wants_auth_int,
     without_auth_int,
 )
 
@@ -31,7 +32,7 @@ _OURS = frozenset({"expires", "reg-id", "received", "pub-gruu", "temp-gruu"})
 """Contact parameters that do not cross: the first two are settled on each side by itself, the others are a registrar's
 to give."""
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
-_CHALLENGES = ("WWW-Authenticate", "Proxy-Authenticate")
+_CHALLENGES = {401: "WWW-Authenticate", 407: "Proxy-Authenticate"}
 _GRUUS = ("pub-gruu", "temp-gruu")
 _MOST_ROUTES = 8
 
@@ -128,7 +129,7 @@ def granted(response: Response, device: registrations.Device, wanted: int) -> tu
 
 def crossed(context: Context, asked: Asked, response: Response, zone: network.Zone) -> list[tuple[str, str]]:
     """The header fields of the registrar's answer that the phone gets. Challenges without `auth-int`, which protects
-    bodies that we change."""
+    bodies that we change; one that offers nothing else crosses where there is no body."""
     headers = Headers()
     listener = context.places.listener_of(asked.hop)
     assert listener is not None
@@ -138,7 +139,24 @@ def crossed(context: Context, asked: Asked, response: Response, zone: network.Zo
     crossing.cross_headers(
         kept, headers, border_between(zone, True, listener, trusted)._replace(names=context.places.names(zone))
     )
-    return [(name, without_auth_int(value) if name in _CHALLENGES else value) for name, value in headers]
+    body, names = bool(asked.request.body), _CHALLENGES.values()
+    challenges = [(name, without_auth_int(value)) for name in names for value in headers.get_all(name)]
+    others = [(name, value) for name, value in headers if name not in names]
+    return others + [(name, value) for name, value in challenges if not (body and wants_auth_int(value))]
+
+
+def unanswerable(response: Response, headers: list[tuple[str, str]]) -> str:
+    """Why a phone cannot answer a 401 or 407 of which these `headers` cross; "" if it can, or it is none. RFC 3261
+    section 21.4.2: without a challenge it says nothing."""
+    name = _CHALLENGES.get(response.status)
+    if name is None or any(header == name for header, _ in headers):
+        return ""
+    said = response.headers.get_all(name)
+    if not said:
+        return f"the registrar's {response.status} has no {name}"
+    if any(wants_auth_int(value) for value in said):
+        return "the registrar's challenge wants auth-int for a REGISTER with a body, which stays behind"
+    return "the registrar's challenge names its network: give it a realm without an address, such as its domain"
 
 
 def service_route(response: Response) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from sbc.b2bua.commands import CallChanged, Respond
 from sbc.b2bua.context import Context, border, own_agent
 from sbc.b2bua.referred import our_place
 from sbc.media import MediaError
-from sbc.sip import Headers, Request, Response, make_response
+from sbc.sip import Headers, Request, Response, make_response, wants_auth_int
 
 
 def pass_provisional(context: Context, call: Call, event: object) -> None:
@@ -174,7 +174,7 @@ def pass_refusal(context: Context, call: Call, event: object) -> None:
         return
     response = a_response(context, call, leg, received, b"")
     challenge = CHALLENGES.get(status)
-    if challenge is not None and challenge not in response.headers:
+    if challenge is not None and not _can_be_answered(leg, response.headers, challenge):
         # 21.4.2, 21.4.8: without its challenge the response says nothing
         context.decided(call, "call", "call", "403 for the caller", f"the challenge of a {status} may not cross")
         refuse_call(context, call, Ending("callee", cause, 403))
@@ -186,6 +186,12 @@ def pass_refusal(context: Context, call: Call, event: object) -> None:
         response.headers.remove("Retry-After")
     # a 408 that never came stands for a target that rang out (`targets.rang_out`)
     _final(context, call, response, Ending("callee", cause) if received.raw else Ending("sbc", "no answer"))
+
+
+def _can_be_answered(leg: Leg, headers: Headers, challenge: str) -> bool:
+    """Whether any challenge has crossed that can be answered through us: none by auth-int, if there is a body."""
+    values = headers.get_all(challenge)
+    return any(not wants_auth_int(value) for value in values) if leg.invite.body else bool(values)
 
 
 def _pass_redirection(context: Context, call: Call, leg: Leg, received: Response, cause: str) -> None:

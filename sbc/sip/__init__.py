@@ -13,6 +13,7 @@ from sbc.sip.digest import (
     parse_challenge,
     parse_credentials,
     proves,
+    wants_auth_int,
     without_auth_int,
 )
 from sbc.sip.errors import LocalProtocolError, RemoteProtocolError, SipError
@@ -122,5 +123,6 @@ __all__ = [
     "unescape",
     "unquote",
     "uri_equal",
+    "wants_auth_int",
     "without_auth_int",
 ]

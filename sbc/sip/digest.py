@@ -224,3 +224,9 @@ def without_auth_int(value: str) -> str:
         return match[1] + (quote(text) if match[2][0] == '"' else text)
 
     return _qop.sub(cut, value)
+
+
+def wants_auth_int(value: str) -> bool:
+    """Whether a challenge offers auth-int and nothing else: who has a body that changes on the way cannot answer it."""
+    offers = [unquote(match[2]) for match in _qop.finditer(value) if match[1] is not None]
+    return bool(offers) and all(option.strip().lower() == "auth-int" for option in ",".join(offers).split(","))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sbc.b2bua import KeepBinding
 from sbc.sip import Address
 from tests.support.ladder import Ladder
@@ -180,3 +182,38 @@ def test_the_pbx_sees_no_address_in_what_a_phone_says_of_its_contact(access: Lad
         "callee <- REGISTER sip:example.com"
         ' | Contact: <sip:*>;+sip.instance="<urn:uuid:1>";methods="INVITE";x=caller;expires=3600',
     )
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ('401 REGISTER | WWW-Authenticate: Digest realm="10.0.0.5", nonce="x"', "give it a realm without an address"),
+        ('407 REGISTER | Proxy-Authenticate: Digest realm="pbx at 10.0.0.5", nonce="x"', "give it a realm without"),
+        ("401 REGISTER", "the registrar's 401 has no WWW-Authenticate"),
+    ],
+)
+def test_a_challenge_that_does_not_cross_is_a_clear_refusal_and_the_operator_reads_why(
+    access: Ladder, answer: str, why: str
+) -> None:
+    access.play(
+        REFRESH,
+        TO_THE_PBX,
+        f"callee -> {answer}",
+        "caller <- 403 REGISTER | -WWW-Authenticate | -Proxy-Authenticate",
+    )
+    (line,) = access.trail
+    assert "refused: 403" in line
+    assert why in line
+    assert "10.0.0.5" not in line
+
+
+def test_auth_int_alone_crosses_where_there_is_no_body(access: Ladder) -> None:
+    challenge = 'WWW-Authenticate: Digest realm="example.com", nonce="abc", qop="auth-int"'
+    access.play(REFRESH, TO_THE_PBX, f"callee -> 401 REGISTER | {challenge}", f"caller <- 401 REGISTER | {challenge}")
+    access.play(
+        REFRESH.replace("example.com |", "example.com text |"),
+        TO_THE_PBX,
+        f"callee -> 401 REGISTER | {challenge}",
+        "caller <- 403 REGISTER",
+    )
+    assert "wants auth-int for a REGISTER with a body" in access.trail[0]

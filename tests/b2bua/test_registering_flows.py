@@ -295,15 +295,6 @@ def test_who_was_registered_before_a_restart_is_called_without_doing_anything(
     )
 
 
-def test_a_realm_that_names_the_inside_does_not_cross_and_the_log_of_nobody_has_it(access: Ladder) -> None:
-    access.play("""
-        caller -> REGISTER sip:example.com
-        callee <- REGISTER sip:example.com
-        callee -> 401 REGISTER | WWW-Authenticate: Digest realm="10.0.0.5", nonce="abc"
-        caller <- 401 REGISTER | -WWW-Authenticate
-    """)
-
-
 def test_a_gateway_registers_many_users_over_one_flow_and_each_is_refreshed_here(access: Ladder) -> None:
     for user in range(2000, 2030):
         who = f"| To: <sip:{user}@example.com> | Contact: <sip:{user}@198.51.100.7:5070> | Call-ID: {user}"

@@ -194,12 +194,16 @@ def test_an_overloaded_target_does_not_keep_calls_for_others_away(ladder: Ladder
 
 
 @pytest.mark.parametrize("status", [401, 407])
-def test_a_challenge_that_may_not_cross_is_a_refusal(ladder: Ladder, status: int) -> None:
+@pytest.mark.parametrize("challenge", ['realm="10.0.0.5", nonce="x"', 'realm="office", nonce="x", qop="auth-int"'])
+def test_a_challenge_that_cannot_be_answered_through_us_is_a_refusal(
+    ladder: Ladder, status: int, challenge: str
+) -> None:
+    """It names a host, or protects the body, which is not the caller's any more."""
     name = NEEDED[status].partition(":")[0]
     ladder.play(
         INVITED,
         f"""
-        callee -> {status} | {name}: Digest realm="10.0.0.5", nonce="x"
+        callee -> {status} | {name}: Digest {challenge}
         callee <- ACK
         caller <- 403 | -{name}
         caller -> ACK

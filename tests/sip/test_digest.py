@@ -18,6 +18,7 @@ from sbc.sip import (
     parse_challenge,
     parse_credentials,
     proves,
+    wants_auth_int,
     without_auth_int,
 )
 
@@ -187,6 +188,21 @@ def test_algorithms_are_known_in_any_case() -> None:
 )
 def test_auth_int_is_taken_out_and_nothing_else_changes(before: str, after: str) -> None:
     assert without_auth_int(before) == after
+
+
+@pytest.mark.parametrize(
+    ("challenge", "alone"),
+    [
+        ('Digest realm="r", qop="auth-int"', True),
+        ("Digest QOP=Auth-Int, nonce=n", True),
+        ('Digest qop="auth-int, auth"', False),
+        ('Digest realm="r", nonce="n"', False),
+        ('Digest realm="qop=auth-int"', False),
+        ("Bearer x", False),
+    ],
+)
+def test_whether_nothing_but_auth_int_is_offered(challenge: str, alone: bool) -> None:
+    assert wants_auth_int(challenge) is alone
 
 
 def test_a_challenge_full_of_quotes_takes_no_longer_than_another() -> None:
