@@ -46,7 +46,8 @@ def acknowledge(
     cseq = response.cseq.number
     request = leg.dialog.request("ACK", None, cseq=cseq)
     source = call.b if leg is call.a else call.a
-    bodies.put(request, body, received, border(source, leg) if received is not None and source is not None else None)
+    edge = border(source, leg) if received is not None and source is not None else None
+    context.left_out(call, bodies.put(request, body, received, edge))
     leg.ack = (cseq, request, leg.hop)
     leg.ack_owed = None
     context.rewrite(call, leg, request, None)

@@ -22,10 +22,6 @@ from sbc.sip import RemoteProtocolError, Request, Response, SipError, parse_medi
 SDP = "application/sdp"
 ACCEPT = "application/sdp, multipart/mixed, multipart/alternative, multipart/related"
 """What a body may be for us to find the session description in it."""
-_CLOSED = frozenset(
-    {"multipart/signed", "multipart/encrypted", "application/pkcs7-mime", "message/sip", "message/external-body"}
-)
-"""What may hold a session description, or lead to one, that we cannot rewrite."""
 _MOST_PARTS = 32
 _DEEPEST = 3
 """Limits of one message, containers in containers included."""
@@ -89,7 +85,7 @@ def _body(fields: tuple[tuple[str, str], ...], content: bytes, room: list[int], 
         raise RemoteProtocolError(400, "too many body parts")
     text = next((value for name, value in fields if name.lower() == "content-type"), "")
     kind, params = parse_media_type(text) if text else ("text/plain", {})  # RFC 2046 5.1
-    if not kind.startswith("multipart/") or kind in _CLOSED:
+    if not kind.startswith("multipart/") or kind in documents.CLOSED:
         return Body(kind, fields, content)
     boundary = unquote(params.get("boundary") or "")
     if not _is_boundary(boundary):
@@ -200,56 +196,67 @@ def refusal(request: Request, border: Border, *, offers: bool = True) -> Reject 
     denied = _denied(body, _session(body) if offers else None, border)
     if denied is None:
         return None
-    if denied.field("content-encoding"):
-        return Reject("bodies", 415, f"encoded body of type {denied.kind}", headers=(("Accept-Encoding", "identity"),))
-    return Reject("bodies", 415, f"body of type {denied.kind}", headers=(("Accept", ACCEPT),))
+    part, why = denied
+    reason = f"body of type {part.kind}: {why.reason}"
+    if why.status_hint != 415:
+        return Reject("bodies", why.status_hint, reason, why.reason)
+    if part.field("content-encoding"):
+        return Reject("bodies", 415, f"encoded {reason}", headers=(("Accept-Encoding", "identity"),))
+    return Reject("bodies", 415, reason, headers=(("Accept", ACCEPT),))
 
 
-def _denied(body: Body, session: Body | None, border: Border) -> Body | None:
-    """The first part that has to be understood and may not cross."""
+def _denied(body: Body, session: Body | None, border: Border) -> tuple[Body, RemoteProtocolError] | None:
+    """The first part that has to be understood and may not cross, and why."""
     if body is session or not _is_required(body):
         return None
     if not body.parts:
-        return body if _passed(body, border) is None else None
+        try:
+            _passed(body, border)
+        except RemoteProtocolError as fault:
+            return body, fault
+        return None
     denied = [_denied(part, session, border) for part in body.parts]
     if body.kind == "multipart/alternative" and not all(denied):
         return None  # another alternative says the same
     return next(filter(None, denied), None)
 
 
-def _passed(body: Body, border: Border) -> Body | None:
-    """A part that is not the session as it may be seen on the other side; None where it may not."""
-    if body.kind == SDP or body.kind in _CLOSED:
-        return None
-    if not border.hidden:
+def _passed(body: Body, border: Border) -> Body:
+    """A part that is not the session as it may be seen on the other side. Raises RemoteProtocolError where it may
+    not."""
+    if not border.hidden and not documents.is_read(body.kind):
         return body
     content = _decoded(body)
-    if content is None:  # nobody knows what it says
-        return None
-    told = " ".join(value for name, value in body.fields if name.lower() not in _MASKED)
-    if body.kind in documents.KINDS:
-        written = documents.rewritten(body.kind, content, border)
-        if written is None or names_host(told, border):
-            return None
-        plain = tuple(each for each in body.fields if each[0].lower() != "content-transfer-encoding")
-        return body._replace(fields=plain, content=written)
-    # without NUL, text of two octets a character can be read, too
-    named = names_host(f"{told} {content.replace(bytes(1), b'').decode('latin-1')}", border)
-    return None if named else body
+    if content is None:
+        raise RemoteProtocolError(415, "nobody knows what it says")
+    if border.hidden:
+        told = " ".join(value for name, value in body.fields if name.lower() not in _MASKED)
+        if names_host(told, border):
+            raise RemoteProtocolError(415, "its header names a host")
+    written = documents.crossed(body.kind, content, border)
+    if written is content or written == content:
+        return body
+    plain = tuple(each for each in body.fields if each[0].lower() != "content-transfer-encoding")
+    return body._replace(fields=plain, content=written)
 
 
 _MASKED = frozenset({"content-id", "content-location"})
 """Fields that name hosts by their nature: see `_shown`."""
 
 
-def _crossed(body: Body, session: Body | None, sdp: bytes, border: Border) -> Body | None:
-    """`body` for the other side, `sdp` in place of its session description; None where nothing of it is left."""
+def _crossed(body: Body, session: Body | None, sdp: bytes, border: Border, left_out: list[str]) -> Body | None:
+    """`body` for the other side, `sdp` in place of its session description; None where nothing of it is left. What does
+    not cross is told to `left_out`."""
     if body is session:
         return _described(body, sdp, border) if sdp else None
     if not body.parts:
-        passed = _passed(body, border)
-        return None if passed is None else passed._replace(fields=_shown(passed, border))
-    kept = tuple(filter(None, (_crossed(part, session, sdp, border) for part in body.parts)))
+        try:
+            passed = _passed(body, border)
+        except RemoteProtocolError as fault:
+            left_out.append(f"body of type {body.kind}: {fault.reason}")
+            return None
+        return passed._replace(fields=_shown(passed, border))
+    kept = tuple(filter(None, (_crossed(part, session, sdp, border, left_out) for part in body.parts)))
     if len(kept) < 2:
         return kept[0] if kept else None
     return body._replace(fields=_shown(body, border), parts=kept)
@@ -265,8 +272,10 @@ def _described(body: Body, sdp: bytes, border: Border) -> Body:
 
 
 def _shown(body: Body, border: Border) -> tuple[tuple[str, str], ...]:
-    """The header fields of a part that crosses: of a hidden zone without what names hosts."""
-    if not border.hidden:
+    """The header fields of a part that crosses, without what names hosts."""
+    if not border.hidden and not any(
+        name.lower() in _MASKED and names_host(value, border) for name, value in body.fields
+    ):
         return body.fields
     shown = []
     for name, value in body.fields:
@@ -275,7 +284,7 @@ def _shown(body: Body, border: Border) -> tuple[tuple[str, str], ...]:
             value = masked_reference(value, border)
         elif key == "content-location":
             continue
-        elif body.parts and names_host(_BOUNDARY.sub("", value), border):
+        elif border.hidden and body.parts and names_host(_BOUNDARY.sub("", value), border):
             value = body.kind if key == "content-type" else ""
         if value:
             shown.append((name, value))
@@ -296,35 +305,39 @@ _REFERENCE = re.compile(r"(<(?:cid:)?[^<>@\s]*)(?:@|%40)[^<>\s]*(?=>)", re.IGNOR
 
 def put(
     built: Request | Response, sdp: bytes, received: Request | Response | None = None, border: Border | None = None
-) -> None:
-    """Give `built`, whose headers have crossed, its body: `sdp`, and what else of the body of `received` crosses."""
+) -> str:
+    """Give `built`, whose headers have crossed, its body: `sdp`, and what else of the body of `received` crosses. In
+    words what of that had to be left out, and why; "" where nothing had."""
     if received is None or border is None or not received.body:
         _put_sdp(built, sdp)
-        return
+        return ""
     headers = received.headers
+    left_out: list[str] = []
     try:
         if received.content_type == SDP and "Content-Disposition" not in headers:
             _put_sdp(built, sdp)
-            return
+            return ""
         body = read(received)
-    except SipError:
+    except SipError as fault:
         body = None
+        left_out.append(f"body: {fault}")
     for name in ("Content-Disposition", "Content-Language", "MIME-Version"):
         built.headers.remove(name)
     crossed = None
     if body is not None:
         session = _session(body)
-        crossed = _crossed(body, session, sdp, border)
+        crossed = _crossed(body, session, sdp, border, left_out)
         if sdp and session is None:
             crossed = _with_session(crossed, sdp)
     if crossed is None:
         _put_sdp(built, sdp)
-        return
+        return "; ".join(left_out)
     fields, built.body = _written(crossed)
     for name, value in fields:
         built.headers.set(name, value)
     if crossed.parts:
         built.headers.set("MIME-Version", "1.0")
+    return "; ".join(left_out)
 
 
 def _with_session(crossed: Body | None, sdp: bytes) -> Body:

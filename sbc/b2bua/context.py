@@ -94,6 +94,12 @@ class Context:
     def decided(self, call: Call, hook: str, policy: str, verdict: str, reason: str) -> None:
         self.out.append(Decided(call.id, self.now, hook, policy, verdict, reason))
 
+    def left_out(self, call: Call | None, what: str) -> None:
+        """Say what of a body did not cross, if anything (see `sbc.b2bua.bodies.put`); `call` is None for a message
+        outside calls."""
+        if what:
+            self.out.append(Decided(call.id if call else "", self.now, "rewrite", "bodies", "left out", what))
+
     def send(
         self,
         call: Call,

@@ -54,8 +54,8 @@ class Treatment(Enum):
     PRIVACY = auto()
     """As it is; out of the trust domain less what we have done."""
     REFERENCE = auto()
-    """URIs: those of parts of the message's own body (cid:) with our host, others only out of zones that are not
-    hidden."""
+    """URIs: those of parts of the message's own body (cid:) with our host where they name an address, others only out
+    of zones that are not hidden."""
     REASON = auto()
     """Protocol and cause; the text only where it names no host."""
     WARNING = auto()
@@ -328,10 +328,15 @@ def _privacy(value: str, border: Border) -> str:
 
 
 def _reference(value: str, border: Border) -> str:
-    if not border.hidden:
+    if not border.hidden and not ("cid:" in value.lower() and names_host(value, border)):
         return value
-    own = [part for part in split_list(value) if part.lower().startswith("<cid:")]
-    return ", ".join(filter(None, (masked_reference(part, border) for part in own)))
+    kept = []
+    for part in split_list(value):
+        if part.lower().startswith("<cid:"):
+            kept.append(masked_reference(part, border) if border.hidden or names_host(part, border) else part)
+        elif not border.hidden:
+            kept.append(part)
+    return ", ".join(filter(None, kept))
 
 
 def _seconds(value: str, border: Border) -> str:

@@ -201,7 +201,7 @@ def _send(context: Context, call: Call, exchange: Exchange, leg: Leg, body: byte
     if leg.confirmed:
         session_timer.ask(context, leg, headers)
     own_agent(context, headers, "User-Agent")
-    bodies.put(built, body, received, crossing_border)
+    context.left_out(call, bodies.put(built, body, received, crossing_border))
     exchange.state = ExchangeState.ASKED
     exchange.branch = context.send(call, leg, Purpose.EXCHANGE, built, received=received)
     if exchange.method == "INVITE":
@@ -514,7 +514,7 @@ def _built_back(context: Context, call: Call, exchange: Exchange, received: Resp
     crossing_border = border(source, leg)
     crossing.cross_headers(received.headers, built.headers, crossing_border)
     own_agent(context, built.headers, "Server")
-    bodies.put(built, body, received, crossing_border)
+    context.left_out(call, bodies.put(built, body, received, crossing_border))
     context.rewrite(call, leg, built, received)
     return built
 

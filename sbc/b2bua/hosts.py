@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -29,6 +29,8 @@ class Border(NamedTuple):
     """How a dialog, given by Call-ID, local and remote tag, is named on the side that they go to."""
     there: str = ""
     """Address of who they go to; that is no secret to it."""
+    ours: Container[str] = ()
+    """What they say as host when they mean us."""
 
 
 # Every look at a text takes time in proportion to its length: what a peer sends must not cost more.

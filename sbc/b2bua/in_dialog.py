@@ -120,7 +120,7 @@ def _relay(context: Context, call: Call, leg: Leg, request: Request, transaction
     refusal = None
     if request.method != "NOTIFY":
         refusal = bodies.refusal(request, target_border, offers=False)
-        bodies.put(built, b"", request, target_border)
+        context.left_out(call, "" if refusal else bodies.put(built, b"", request, target_border))
     if refusal is not None:
         pass
     elif request.method == "REFER":

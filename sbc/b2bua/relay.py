@@ -135,7 +135,7 @@ def _send(context: Context, passage: passages.Passage, hop: Hop) -> None:
         headers.add("Contact", leg.contact)
     leg.invite = Request(received.method, target.uri, headers)
     fill(context, leg.invite, received, edge)
-    bodies.put(leg.invite, b"", received, edge)
+    context.left_out(None, bodies.put(leg.invite, b"", received, edge))
     subscription = context.outside.subscriptions.get(passage.subscription)
     if subscription is not None:
         context.outside.unname(subscription)
@@ -160,7 +160,8 @@ def _leg_to(context: Context, target: hooks.Target, hop: Hop, received: Request)
 
 def border_between(context: Context, source: Leg, target: Leg) -> hosts.Border:
     """How contents of `source` cross to `target`: what they say of dialogs is made to mean ours."""
-    return border(source, target)._replace(dialog=partial(replacing.told, context, target))
+    edge = border(source, target)
+    return edge._replace(dialog=partial(replacing.told, context, target), ours=context.places.own_hosts)
 
 
 def fill(context: Context, built: Request, received: Request, edge: hosts.Border) -> None:
@@ -295,7 +296,7 @@ def give_back(context: Context, passage: passages.Passage) -> None:
     if status == 503:  # 21.5.4: one target's pause must not keep the other side from asking others
         headers.remove("Retry-After")
     own_agent(context, headers, "Server")
-    bodies.put(response, b"", received, edge)
+    context.left_out(None, bodies.put(response, b"", received, edge))
     _rewrite(context, leg, other, response, received)
     context.out.append(commands.Respond("", passage.transaction, response))
 

@@ -96,7 +96,7 @@ def _send_prack(
     request = dialog.request("PRACK", None)
     request.headers.add("RAck", f"{owed.rseq} {owed.cseq} INVITE")
     own_agent(context, request.headers, "User-Agent")
-    bodies.put(request, body, received, border(call.a, leg))
+    context.left_out(call, bodies.put(request, body, received, border(call.a, leg)))
     return context.send(call, leg, Purpose.PRACK, request)
 
 
@@ -273,7 +273,7 @@ def prack_answered(context: Context, call: Call, branch: TransactionId, response
     crossing_border = border(waiting.leg, call.a)
     crossing.cross_headers(response.headers, built.headers, crossing_border)
     own_agent(context, built.headers, "Server")
-    bodies.put(built, body, response, crossing_border)
+    context.left_out(call, bodies.put(built, body, response, crossing_border))
     context.rewrite(call, call.a, built, response)
     context.out.append(Respond(call.id, waiting.transaction, built))
 

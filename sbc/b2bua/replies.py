@@ -60,7 +60,7 @@ def a_response(context: Context, call: Call, other: Leg, received: Response, bod
     crossing_border = border(other, leg)
     crossing.cross_headers(received.headers, headers, crossing_border)
     own_agent(context, headers, "Server")
-    bodies.put(response, body, received, crossing_border)
+    context.left_out(call, bodies.put(response, body, received, crossing_border))
     if received.status in CHALLENGES:
         _add_challenges(call, headers)
     context.rewrite(call, leg, response, received)

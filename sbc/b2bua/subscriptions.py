@@ -179,7 +179,7 @@ def _pass(
         return refusal
     built = other.dialog.request(request.method, other.contact)
     relay.fill(context, built, request, edge)
-    bodies.put(built, b"", request, edge)
+    context.left_out(None, bodies.put(built, b"", request, edge))
     passage = Passage("", request, transaction, leg, subscription=subscription.id)
     relay.dispatch(context, relay.register(context, passage), other, built)
     return None

@@ -272,7 +272,7 @@ def _b_invite(context: Context, call: Call, leg: Leg, attempt: Attempt, body: by
             context.decided(call, "call", "crossing", f"{name} stays behind", "it names a host of a hidden zone")
     own_agent(context, headers, "User-Agent")
     invite = Request("INVITE", target.uri, headers)
-    bodies.put(invite, body, received, crossing_border)
+    context.left_out(call, bodies.put(invite, body, received, crossing_border))
     return invite
 
 

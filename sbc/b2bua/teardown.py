@@ -45,7 +45,7 @@ def hang_up(
     bye = leg.dialog.request("BYE", None)
     if received is not None and source is not None:
         crossing.cross_headers(received.headers, bye.headers, border(source, leg))
-        bodies.put(bye, b"", received, border(source, leg))
+        context.left_out(call, bodies.put(bye, b"", received, border(source, leg)))
     elif reason:
         bye.headers.add("Reason", reason)
     own_agent(context, bye.headers, "User-Agent")

@@ -1,4 +1,4 @@
-"""Bodies that name addresses, as they leave a hidden zone."""
+"""Bodies as they cross the border, by their types."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sbc.b2bua import Access, Settings
-from sbc.b2bua.documents import KINDS, rewritten
+from sbc.b2bua.documents import TREATMENTS, crossed
 from sbc.b2bua.hosts import Border
-from sbc.sip import Address
+from sbc.sip import Address, RemoteProtocolError
 from tests.support.ladder import ANSWERED, HUNG_UP, Ladder
 
 BORDER = Border(
@@ -22,6 +22,9 @@ BORDER = Border(
     ("10.0.0.5", "pbx.corp.example"),
     "192.0.2.1",
     dialog=lambda call_id, local, remote: (f"C({len(call_id)})", local and "L", remote and "R"),
+)
+INWARDS = BORDER._replace(
+    hidden=False, names=(), our_host="10.0.0.1", there="10.0.0.5", ours=frozenset({"192.0.2.1", "sbc.example.net"})
 )
 HIDDEN = re.compile(rb"10\.0\.0|corp\.example|\[fd00", re.IGNORECASE)
 
@@ -90,6 +93,19 @@ SAMPLES = {
     "application/simple-message-summary": MWI,
     "message/sipfrag": FRAGMENT,
 }
+
+
+def rewritten(kind: str, content: bytes, border: Border) -> bytes | None:
+    try:
+        return crossed(kind, content, border)
+    except RemoteProtocolError:
+        return None
+
+
+def refused(kind: str, content: bytes, border: Border) -> int:
+    with pytest.raises(RemoteProtocolError) as caught:
+        crossed(kind, content, border)
+    return caught.value.status_hint
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
@@ -185,28 +201,127 @@ LAUGHS = b'<!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;">]><a>&y;</a>'
 OUTSIDE_ENTITY = b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>'
 
 
+@pytest.mark.parametrize("border", [BORDER, INWARDS], ids=["outwards", "inwards"])
+@pytest.mark.parametrize("kind", ["application/pidf+xml", "application/unheard-of+xml", "text/xml"])
 @pytest.mark.parametrize(
-    "content",
+    ("content", "status"),
     [
-        LAUGHS,
-        OUTSIDE_ENTITY,
-        b"<!DOCTYPE a><a/>",
-        b"<a>&undeclared;</a>",
-        b"<a>",
-        b"",
-        b"<a/><b/>",
-        b"<a>\xff</a>",
-        b"<?xml version='1.0' encoding='iso-8859-1'?><a>\xfc</a>",
-        b"<a>" * 33 + b"</a>" * 33,
-        b"<a>" + b"<b/>" * 5000 + b"</a>",
-        b"<a " + b" ".join(b"x%d='1'" % n for n in range(100)) + b"/>",
-        b"<a>" + b"x" * 70_000 + b"</a>",
-        b'<a xmlns="http://pbx.corp.example/ns"/>',
-        b"<pbx.corp.example/>",
+        (LAUGHS, 400),
+        (OUTSIDE_ENTITY, 400),
+        (b"<!DOCTYPE a><a/>", 400),
+        (b"<a>&undeclared;</a>", 400),
+        (b"<a>", 400),
+        (b"", 400),
+        (b"<a/><b/>", 400),
+        (b"<a>\xff</a>", 400),
+        (b"<?xml version='1.0' encoding='iso-8859-1'?><a>\xfc</a>", 400),
+        (b"<a>" * 33 + b"</a>" * 33, 413),
+        (b"<a>" + b"<b/>" * 5000 + b"</a>", 413),
+        (b"<a " + b" ".join(b"x%d='1'" % n for n in range(100)) + b"/>", 413),
+        (b"<a>" + b"x" * 70_000 + b"</a>", 413),
     ],
 )
-def test_what_is_dangerous_too_much_or_broken_does_not_cross(content: bytes) -> None:
-    assert rewritten("application/pidf+xml", content, BORDER) is None
+def test_what_is_dangerous_too_much_or_broken_does_not_cross(
+    content: bytes, status: int, kind: str, border: Border
+) -> None:
+    assert refused(kind, content, border) == status
+
+
+@pytest.mark.parametrize("content", [b'<a xmlns="http://pbx.corp.example/ns"/>', b"<pbx.corp.example/>"])
+def test_markup_that_names_a_host_does_not_cross(content: bytes) -> None:
+    assert refused("application/pidf+xml", content, BORDER) == 415
+
+
+SMUGGLED = b"<?xml version='1.0' encoding='utf-7'?><a>+ADwAIQ-DOCTYPE a+AD4-</a>"
+
+
+def test_what_another_reader_may_take_for_markup_is_written_in_the_one_encoding_that_is_read() -> None:
+    assert refused("application/unheard-of+xml", SMUGGLED, INWARDS) == 415
+    written = rewritten("application/pidf+xml", SMUGGLED, INWARDS)
+    assert written is not None
+    assert written.startswith(b'<?xml version="1.0" encoding="UTF-8"?>')
+
+
+# -- inwards -----------------------------------------------------------------------------------------------------------
+
+PHONES = re.compile(rb"192\.168\.|fd00|alices-phone", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_nothing_of_a_phones_own_network_goes_inwards(kind: str) -> None:
+    content = SAMPLES[kind].replace(b"10.0.0.", b"192.168.1.").replace(b"pbx.corp.example", b"alices-phone.local")
+    assert PHONES.search(content)
+    written = rewritten(kind, content, INWARDS)
+    assert written is not None
+    assert not PHONES.search(written)
+
+
+@pytest.mark.parametrize(
+    ("said", "crosses"),
+    [
+        ("sip:alice@192.168.1.7:5062;transport=tcp", "sip:alice@10.0.0.1"),
+        ("sip:alice@alices-phone.local", "sip:alice@10.0.0.1"),
+        ("sip:alice@alices-phone", "sip:alice@10.0.0.1"),
+        ("pres:alice@192.168.1.7", "pres:alice@10.0.0.1"),
+        ("sip:bob@192.0.2.1", "sip:bob@10.0.0.5"),
+        ("sip:bob@sbc.example.net", "sip:bob@sbc.example.net"),
+        ("sip:alice@example.com;transport=tcp", "sip:alice@example.com;transport=tcp"),
+        ("sip:alice@example.com;maddr=192.168.1.7", "sip:alice@example.com"),
+        ("pres:alice@example.com", "pres:alice@example.com"),
+        ("im:alice@Example.COM", "im:alice@Example.COM"),
+        ("tel:+4930", "tel:+4930"),
+        ("I am at 192.168.1.7", None),
+        ("Alice: at home", "Alice: at home"),
+    ],
+)
+def test_a_phone_is_named_as_it_is_known_inside(said: str, crosses: str | None) -> None:
+    root = ElementTree.fromstring(crossed("application/pidf+xml", f"<a>{said}</a>".encode(), INWARDS))
+    assert root.text == crosses
+
+
+def test_what_need_not_be_changed_goes_inwards_octet_for_octet() -> None:
+    content = b"""<?xml version='1.0' encoding='ISO-8859-1' standalone='yes'?>
+<p:presence xmlns:p='urn:ietf:params:xml:ns:pidf' entity='pres:alice@example.com' empty=''>
+<p:tuple id="t1"><p:status><p:basic>open</p:basic></p:status><p:contact>sip:alice@example.com</p:contact></p:tuple>
+</p:presence>
+"""
+    assert crossed("application/pidf+xml", content, INWARDS) == content
+    assert crossed("application/unheard-of+xml", content, INWARDS) == content
+    assert b"<!--" not in crossed("application/pidf+xml", content + b"<!-- at 192.168.1.7 -->", INWARDS)
+
+
+# -- reports of voice quality ------------------------------------------------------------------------------------------
+
+REPORT = b"""VQSessionReport: CallTerm
+CallID: 6d5@192.168.1.7
+LocalID: <sip:alice@192.168.1.7>
+RemoteID: <sip:bob@example.com>
+LocalAddr:IP=192.168.1.7 PORT=5000 SSRC=1a3b5c7d
+x-UserAgent: SecretPhone
+LocalMetrics:
+QualityEst:MOSLQ=4.1 MOSCQ=4.0
+Info: from 192.168.1.7
+DialogID: 6d5@192.168.1.7;to-tag=8472761;from-tag=9123dh311
+"""
+
+
+def test_a_report_of_voice_quality_tells_of_the_call_as_the_other_side_knows_it() -> None:
+    assert crossed("application/vq-rtcpxr", REPORT, INWARDS).decode().split("\r\n") == [
+        "VQSessionReport: CallTerm",
+        "CallID: C(15)",
+        "LocalID: <sip:alice@10.0.0.1>",
+        "RemoteID: <sip:bob@example.com>",
+        "LocalAddr: IP=10.0.0.1 PORT=5000 SSRC=1a3b5c7d",
+        "x-UserAgent: SecretPhone",
+        "LocalMetrics: ",
+        "QualityEst: MOSLQ=4.1 MOSCQ=4.0",
+        "DialogID: C(15);to-tag=L;from-tag=R",
+        "",
+    ]
+    outwards = crossed("application/vq-rtcpxr", REPORT.replace(b"192.168.1", b"10.0.0"), BORDER)
+    assert b"LocalAddr: IP=192.0.2.1 PORT=5000" in outwards
+    assert b"SecretPhone" not in outwards
+    assert not HIDDEN.search(outwards)
 
 
 def test_what_was_escaped_is_escaped_again() -> None:
@@ -225,7 +340,7 @@ _values = st.one_of(
 )
 
 
-@given(st.sampled_from(sorted(KINDS)), st.lists(_values, max_size=5))
+@given(st.sampled_from(sorted(TREATMENTS)), st.lists(_values, max_size=5))
 def test_no_value_lets_a_host_through(kind: str, values: list[str]) -> None:
     root = ElementTree.Element("a")
     for number, value in enumerate(values):
@@ -240,7 +355,7 @@ def test_no_value_lets_a_host_through(kind: str, values: list[str]) -> None:
     assert written is None or not HIDDEN.search(written)
 
 
-@given(st.sampled_from(sorted(KINDS)), st.binary(max_size=60))
+@given(st.sampled_from(sorted(TREATMENTS)), st.binary(max_size=60))
 def test_rubbish_is_refused_or_harmless(kind: str, content: bytes) -> None:
     written = rewritten(kind, content, BORDER)
     assert written is None or not HIDDEN.search(written)
@@ -321,16 +436,58 @@ def test_who_is_watched_is_named_as_the_watcher_did(new_ladder: Callable[..., La
     ladder.play(UNWATCHES)
 
 
-def test_what_a_side_that_is_not_hidden_says_crosses_octet_for_octet(ladder: Ladder) -> None:
-    ladder.bodies["pidf"] = ("application/pidf+xml", PIDF.replace(b"10.0.0", b"198.51.100").replace(b"corp.", b""))
+def test_what_a_phone_publishes_of_itself_names_us(ladder: Ladder) -> None:
+    ladder.bodies["pidf"] = ("application/pidf+xml", PIDF.replace(b"10.0.0", b"192.168.1"))
     ladder.play(
         """
         caller -> PUBLISH pidf | Event: presence
-        callee <- PUBLISH pidf | Content-Type: application/pidf+xml
+        callee <- PUBLISH body | Content-Type: application/pidf+xml
         callee -> 200 PUBLISH
         caller <- 200 PUBLISH
     """
     )
+    body = ladder.parties["callee"].requests["PUBLISH"].body
+    assert b"sip:alice@10.0.0.1" in body
+    assert b"pres:alice@corp.example" in body
+    assert b"192.168" not in body
+
+
+BOMB = ("application/pidf+xml", LAUGHS)
+
+
+@pytest.mark.parametrize(("source", "target"), [("caller", "callee"), ("callee", "caller")])
+def test_dangerous_xml_is_refused_in_a_request_and_left_out_of_a_response(
+    ladder: Ladder, source: str, target: str
+) -> None:
+    ladder.bodies["bomb"] = BOMB
+    uri = "" if source == "caller" else " sip:phone@198.51.100.7:5070"
+    ladder.play(f"{source} -> MESSAGE bomb{uri}", f"{source} <- 400 MESSAGE")
+    ladder.parties[source].identity = None
+    uri = "" if target == "caller" else " sip:phone@198.51.100.7:5070"
+    ladder.play(
+        f"{target} -> MESSAGE text{uri}",
+        f"{source} <- MESSAGE text",
+        f"{source} -> 488 MESSAGE bomb",
+        f"{target} <- 488 MESSAGE | -Content-Type",
+    )
+    assert not ladder.parties[target].heard.body  # type: ignore[union-attr]
+    assert any("application/pidf+xml: XML with a document type" in line for line in ladder.trail)
+
+
+def test_the_trail_of_a_call_says_what_its_refusal_said_in_vain(ladder: Ladder) -> None:
+    ladder.bodies["bomb"] = BOMB
+    ladder.play(
+        """
+        caller -> INVITE sdp
+        caller <- 100
+        callee <- INVITE sdp
+        callee -> 488 bomb
+        callee <- ACK
+        caller <- 488 | -Content-Type
+        caller -> ACK
+    """
+    )
+    assert any("left out" in line and "document type" in line for line in ladder.trail)
 
 
 def test_parts_of_a_list_are_rewritten_one_by_one(ladder: Ladder) -> None:

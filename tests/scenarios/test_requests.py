@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from sbc.sip import Address
 from tests.support.border import Border
-from tests.support.lab import PUBLIC
+from tests.support.lab import PRIVATE, PUBLIC
 from tests.support.scenario import INWARDS, OUTWARDS, Route, callee, caller
+from tests.support.wire_ladder import WireLadder, wire_ladder
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("sipp")]
 
@@ -72,3 +74,76 @@ def test_a_request_of_no_dialog(
     }  # fmt: skip
     caller(border, route, "request", values).wait()
     taker.wait()
+
+
+# -- bodies, whichever way they go -------------------------------------------------------------------------------------
+
+_REPORT = "VQSessionReport: CallTerm\r\nCallID: 6d5@[local_ip]\r\nLocalAddr:IP=[local_ip] PORT=5000 SSRC=1\r\n"
+_LIST = f"""--x
+Content-Type: application/rlmi+xml
+Content-ID: <list@[local_ip]>
+
+<list xmlns="urn:ietf:params:xml:ns:rlmi" uri="sip:friends@[local_ip]" version="1" fullState="true"/>
+--x
+Content-Type: application/pidf+xml
+
+{_PIDF}
+--x--
+""".replace("\n", "\r\n")
+BODIES = {
+    "dialog": ("application/dialog-info+xml", _DIALOG_INFO),
+    "pidf": ("application/pidf+xml", _PIDF),
+    "mwi": ("application/simple-message-summary", _MWI),
+    "report": ("application/vq-rtcpxr", _REPORT),
+    "fragment": ("message/sipfrag", "SIP/2.0 486 Busy at [local_ip]\r\nContact: <sip:1001@[local_ip]>\r\n"),
+    "list": ('multipart/related;type="application/rlmi+xml";boundary=x', _LIST),
+}
+BOMB = ("application/unheard-of+xml", b'<!DOCTYPE a [<!ENTITY x "ha">]><a>&x;&x;</a>')
+AT_HOME = "192.168.7.77"
+"""What the phone calls itself, behind its NAT."""
+
+
+@pytest.fixture
+def ladder(border: Border) -> Iterator[WireLadder]:
+    with wire_ladder(border) as ladder:
+        phone = Address(PUBLIC.host, 5072)
+        ladder.join("phone", phone, f"sip:1002@{PUBLIC.edge}")
+        ladder.join("pbx", Address(PRIVATE.host, 5060), f"sip:1001@{phone.host}:{phone.port}")
+        for name, (kind, text) in BODIES.items():
+            for who, address in (("phone", AT_HOME), ("pbx", PRIVATE.host)):
+                body = text.replace("[local_ip]", address).replace("[pid]", who)
+                ladder.bodies[f"{name}-{who}"] = kind, body.encode()
+        ladder.bodies["bomb"] = BOMB
+        yield ladder
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_bodies_of_requests_and_responses_name_nobody_of_the_other_side(
+    border: Border, ladder: WireLadder, name: str
+) -> None:
+    contact = f"Contact: <sip:1001@{AT_HOME}:5060>"
+    ladder.play(
+        f"""
+        phone -> PUBLISH {name}-phone | Event: x | {contact}
+        pbx <- PUBLISH body
+        pbx -> 404 PUBLISH {name}-pbx
+        phone <- 404 PUBLISH body
+        pbx -> NOTIFY {name}-pbx | Event: x | Subscription-State: active
+        phone <- NOTIFY body
+        phone -> 488 NOTIFY {name}-phone | {contact}
+        pbx <- 488 NOTIFY body
+    """
+    )
+    sent = border.sent_inside()
+    assert AT_HOME.encode() not in sent
+    assert b"inner-phone" not in sent
+    assert sent.count(BODIES[name][0].partition(";")[0].encode()) >= 2
+
+
+def test_xml_that_could_do_harm_reaches_nobody(border: Border, ladder: WireLadder) -> None:
+    ladder.play("phone -> MESSAGE bomb", "phone <- 400 MESSAGE")
+    ladder.parties["phone"].identity = None
+    ladder.play("phone -> MESSAGE text", "pbx <- MESSAGE text", "pbx -> 488 MESSAGE bomb", "phone <- 488 MESSAGE")
+    ladder.parties["pbx"].identity = None
+    ladder.play("pbx -> MESSAGE text", "phone <- MESSAGE text", "phone -> 488 MESSAGE bomb", "pbx <- 488 MESSAGE")
+    assert b"doctype" not in border.sent_inside()

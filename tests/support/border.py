@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.capture import Capture, Frame
+from tests.support.capture import Capture, Frame, payloads
 from tests.support.edge import Edge
 from tests.support.lab import BEHIND_NAT, PRIVATE, PUBLIC, Lab, wait_until
 from tests.support.leaks import Token, address_tokens, foreign_addresses, sightings, tokens_of
@@ -49,6 +49,7 @@ class Border:
     def __init__(self, config: str = PLAIN, *, nat: bool = False) -> None:
         self.lab = Lab(nat=nat)
         self._captures: list[Capture] = []
+        self._taken: list[Frame] = []
         try:
             self._public, self._private = Capture(self.lab.public), Capture(self.lab.private)
             self._captures = [self._public, self._private]
@@ -61,7 +62,13 @@ class Border:
 
     def leaks(self) -> list[str]:
         """What showed of the private side on the public link since the last time, in words."""
-        return self._outside.leaks(self._private.take(), self._public.take())
+        taken, self._taken = self._taken + self._private.take(), []
+        return self._outside.leaks(taken, self._public.take())
+
+    def sent_inside(self) -> bytes:
+        """All that the SBC has sent on the private link since the last look for leaks, in lower case."""
+        self._taken += self._private.take()
+        return b"\n".join(payload.data for payload in payloads(self._taken) if not payload.by_host).lower()
 
     def leaks_inwards(self) -> list[str]:
         """What showed of the public side on the private link since the last time: for zones that are both hidden."""

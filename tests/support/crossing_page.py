@@ -61,22 +61,38 @@ us is left out; a stream that cannot be relayed gets port 0. Out of a hidden zon
 names of software, and every attribute that holds an address or a known name; RTCP then says a CNAME of ours in place
 of the sources' own descriptions.
 
-Bodies that name addresses by their nature cross out of a hidden zone rewritten by type (`sbc/b2bua/documents.py`):
-dialog-info, pidf, pidf-diff, reginfo, conference-info, watcherinfo, rlmi and x-as-feature-event (XML),
-simple-message-summary, call-completion, sipfrag. In URIs the user stays and the host becomes ours; a dialog that leads
-through the SBC is named as on its other leg, so that Replaces finds it, another one by names that mean nothing and stay
-the same; products, descriptions of sessions and whatever else names a host are left out; of a sipfrag the status is
-left. XML with a document type, beyond 64 KiB, 32 levels or 4096 elements, or in another encoding than UTF-8 does not
-cross. Out of zones that are not hidden these bodies cross octet for octet.
+## Bodies
 
-Bodies (`sbc/b2bua/bodies.py`): the session description is found and rewritten, also as a part of a multipart body,
-which gets a boundary of our own; other bodies and parts cross octet for octet, with their Content-* fields (Content-ID
-with our host). What does not cross: out of a hidden zone a part that holds an IP address or a known name of it, or that
-is encoded so that nobody can tell; in any direction what could hold another session that leads media past us: a second
-session description,
-`multipart/signed`, `multipart/encrypted`, `application/pkcs7-mime`, `message/sip`, `message/external-body`. Where such
-a part may be ignored (`handling=optional`) it is left out; otherwise the request gets 415, but for emergency calls,
-which go on without it. Of responses, ACK and BYE it is left out.
+One table (`sbc/b2bua/documents.py`) says what is done to a body by its type, in requests and responses, in and
+outside of calls, in either direction:
+
+| type | out of a hidden zone | out of another zone (inwards, say) |
+|---|---|---|
+| `application/sdp` that describes the session | rewritten, see above | rewritten, see above |
+| XML that names addresses (1) | rewritten | rewritten where need be, else octet for octet |
+| lines that name addresses (2) | rewritten | rewritten |
+| `message/sipfrag` | the status of a response | the status of a response |
+| other XML: `+xml`, `text/xml`, `application/xml` | read; as it is if it names no host | read; as it is |
+| what may lead media past us (3) | does not cross | does not cross |
+| anything else | as it is if it can be read and names no host | as it is |
+
+(1) dialog-info, pidf, pidf-diff, cpim-pidf, reginfo, conference-info, watcherinfo, rlmi, x-as-feature-event. (2)
+simple-message-summary, call-completion, vq-rtcpxr. (3) a second session description, `multipart/signed`,
+`multipart/encrypted`, `application/pkcs7-mime`, `message/sip`, `message/external-body`.
+
+*Rewritten*: in URIs the user stays and the host becomes ours; inwards a domain stays, an address of ours becomes the
+PBX's, and what a phone calls itself (192.168.1.7, alices-phone.local) becomes the SBC, through which it is reached. A
+dialog that leads through the SBC is named as on its other leg, so that Replaces finds it, another one by names that
+mean nothing and stay the same. What names a host besides is left out; out of a hidden zone so are products and
+descriptions of sessions. Content-ID, and `cid:` that refers to it, get our host.
+
+XML is read before anybody behind the SBC reads it. With a document type (and thus entities), or where it cannot be
+read as UTF-8, it does not cross (400); nor beyond 64 KiB, 32 levels, 4096 elements or 64 attributes of one (413).
+
+Parts of a multipart body, which gets a boundary of our own, are looked at one by one, with their Content-* fields.
+Where a part that does not cross may be ignored (`handling=optional`) it is left out; otherwise the request is refused
+(400, 413 or 415), but for emergency calls, which go on without it. Of responses, ACK and BYE it is left out. The
+call's trail says so.
 """
 
 
