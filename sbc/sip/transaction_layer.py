@@ -166,8 +166,9 @@ class SipStack:
         merge_key = ""
         if not to_tag:
             # 8.2.2.2: "the From tag, Call-ID, and CSeq exactly match those associated with an ongoing transaction, but
-            # the request does not match that transaction"
-            merge_key = f"{request.from_.tag} {request.call_id} {request.cseq.number} {method}"
+            # the request does not match that transaction". Each URI is a UAS of its own here: a proxy that forks to two
+            # phones of ours sends two requests that differ in nothing else.
+            merge_key = f"{request.from_.tag} {request.call_id} {request.cseq.number} {method} {request.uri}"
             if merge_key in self._unanswered or self._looping(request):
                 return self._answer(request, response_hop(packet.hop, via), 482)
         if self._open_server(request, via, key, packet.hop, merge_key) is None:

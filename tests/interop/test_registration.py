@@ -44,11 +44,11 @@ def pbx(border: Border) -> Kamailio:
     return Kamailio(border.lab, "kamailio_registrar.cfg")
 
 
-def remote(home: Home, user: str, tone: int, number: int = 0, transport: str = "udp") -> Baresip:
+def remote(home: Home, user: str, tone: int, number: int = 0, transport: str = "udp", answers: bool = True) -> Baresip:
     """A phone at home, set up as its owner would: account, password, and the SBC as outbound proxy."""
     passwords = {"alice": "wonderland-1", "bob": "builder-2"}
     phone = Baresip(
-        home.phones, user, PHONES[number], tone=tone, answers=True, port=5062 + 2 * number, rtp=20000 + 200 * number,
+        home.phones, user, PHONES[number], tone=tone, answers=answers, port=5062 + 2 * number, rtp=20000 + 200 * number,
         transport=transport, proxy=f"sip:{PUBLIC.edge};transport={transport}",
         domain="example.com", password=passwords[user],
     )  # fmt: skip
@@ -135,3 +135,22 @@ def test_a_phone_is_called_over_the_connection_that_it_registered_on(border: Bor
         alice = remote(home, "alice", ALICE, transport="tcp")
         assert_only_we_are_known(pbx, "alice")
         converse(desk(border), alice, f"sip:alice@{PRIVATE.host}", (DESK, ALICE))
+
+
+def test_all_phones_of_a_user_ring_and_who_answers_has_the_call(border: Border, pbx: Kamailio) -> None:
+    """The PBX forks: two INVITEs that differ in their Request-URI only."""
+    with Home(border.lab, PORT_RESTRICTED, timeout=FORGETS) as home:
+        phones = [remote(home, "alice", ALICE, number, answers=False) for number in (0, 1)]
+        office = desk(border)
+        office.dial(f"sip:alice@{PRIVATE.host}")
+        wait_until(lambda: all("Incoming call" in phone.log() for phone in phones), "both ring")
+        phones[1].command("accept")
+        wait_until(lambda: office.calls() == phones[1].calls() == 1, "the call is answered")
+        wait_until(lambda: "session closed" in phones[0].log(), "the other one stops ringing")
+        time.sleep(TALK)
+        office.command("hangup")
+        wait_until(lambda: "terminated (duration" in phones[1].log(), "it ends for the phone as well")
+        assert phones[0].calls() == 0
+        for phone, tone in ((office, ALICE), (phones[1], DESK)):
+            phone.stop()
+            assert tone_share(*phone.heard_last(TALK), tone) >= 0.95

@@ -308,6 +308,13 @@ def test_a_merged_request_gets_482() -> None:
     assert stack.server_count == 1
 
 
+def test_a_request_that_was_forked_to_two_addresses_of_ours_is_not_merged() -> None:
+    stack = new_stack()
+    received(stack)
+    received(stack, request_bytes(branch="z9hG4bKother", uri="sip:carol@sbc.example.com"))
+    assert stack.server_count == 2
+
+
 def test_a_request_that_is_tried_again_after_a_refusal_is_not_merged() -> None:
     stack = new_stack()
     respond(stack, received(stack), 503)
