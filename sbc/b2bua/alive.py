@@ -32,6 +32,8 @@ class Sign(Enum):
     """It has answered another request."""
     SILENT = auto()
     """It has left another request without answer."""
+    UNREACHABLE = auto()
+    """Nothing can be sent to it: the network says that nobody is there."""
 
 
 TRANSITIONS = {
@@ -39,18 +41,22 @@ TRANSITIONS = {
     (State.UNPROVEN, Sign.MISSED): State.UNPROVEN,
     (State.UNPROVEN, Sign.HEARD): State.UNPROVEN,
     (State.UNPROVEN, Sign.SILENT): State.DOWN,
+    (State.UNPROVEN, Sign.UNREACHABLE): State.DOWN,
     (State.UP, Sign.ANSWERED): State.UP,
     (State.UP, Sign.MISSED): State.DOUBTED,
     (State.UP, Sign.HEARD): State.UP,
     (State.UP, Sign.SILENT): State.DOUBTED,
+    (State.UP, Sign.UNREACHABLE): State.DOUBTED,
     (State.DOUBTED, Sign.ANSWERED): State.UP,
     (State.DOUBTED, Sign.MISSED): State.DOWN,
     (State.DOUBTED, Sign.HEARD): State.UP,
     (State.DOUBTED, Sign.SILENT): State.DOUBTED,
+    (State.DOUBTED, Sign.UNREACHABLE): State.DOWN,
     (State.DOWN, Sign.ANSWERED): State.UP,
     (State.DOWN, Sign.MISSED): State.DOWN,
     (State.DOWN, Sign.HEARD): State.UNPROVEN,
     (State.DOWN, Sign.SILENT): State.DOWN,
+    (State.DOWN, Sign.UNREACHABLE): State.DOWN,
 }
 
 UNREACHED = frozenset({408, 502, 503, 504})

@@ -135,6 +135,8 @@ def lost(context: Context, event: TransactionTimedOut | TransactionFailed, pendi
         pending.others = tuple(others)
         _send(context, pending, context.network.peers[access.registrar])
         return
+    if isinstance(event, TransactionFailed):
+        watching.unreachable(context)
     _down(context, pending, "the registrar did not answer", None)
 
 

@@ -100,7 +100,7 @@ def lost(context: Context, event: TransactionTimedOut | TransactionFailed, probe
     """It could not be sent; of one that has timed out its silence has been seen before."""
     if context.alive.question == event.transaction:
         context.alive.question = ""
-        _settled(context, Sign.MISSED)
+        _settled(context, Sign.UNREACHABLE if isinstance(event, TransactionFailed) else Sign.MISSED)
 
 
 # -- what others see of it ---------------------------------------------------------------------------------------------
@@ -112,12 +112,17 @@ def heard(context: Context) -> None:
         _see(context, Sign.HEARD)
 
 
-def silent(context: Context, peer: str | None) -> None:
+def unreachable(context: Context) -> None:
+    """Something else could not be sent to the registrar."""
+    silent(context, context.access.registrar, Sign.UNREACHABLE)
+
+
+def silent(context: Context, peer: str | None, sign: Sign = Sign.SILENT) -> None:
     """The peer of this name has left something else without answer."""
     access = context.settings.access
     if access is None or not access.watch or not peer or peer != access.registrar:
         return
-    _see(context, Sign.SILENT)
+    _see(context, sign)
     if context.alive.state is State.DOUBTED and not context.alive.question:
         context.deadlines.set("", DEADLINE, context.now)
 

@@ -6,7 +6,7 @@ import pytest
 
 from sbc.b2bua.alive import TRANSITIONS, UNREACHED, Sign, State
 
-A, M, H, S = Sign.ANSWERED, Sign.MISSED, Sign.HEARD, Sign.SILENT
+A, M, H, S, U = Sign.ANSWERED, Sign.MISSED, Sign.HEARD, Sign.SILENT, Sign.UNREACHABLE
 
 
 def after(*signs: Sign, state: State = State.UNPROVEN) -> State:
@@ -40,6 +40,13 @@ def test_who_never_answered_a_question_is_judged_by_other_requests_only() -> Non
     assert after(M, M, M, H, M) is State.UNPROVEN
     assert after(M, S) is State.DOWN
     assert after(M, S, H, M, M) is State.UNPROVEN
+
+
+def test_where_the_network_says_that_nobody_is_there_no_earlier_answer_is_needed() -> None:
+    assert after(U) is State.DOWN
+    assert after(A, U) is State.DOUBTED
+    assert after(A, U, U) is State.DOWN
+    assert after(U, A) is State.UP
 
 
 def test_an_element_that_refuses_lives() -> None:

@@ -375,6 +375,26 @@ def test_a_register_without_answer_has_the_registrar_asked_at_once(site: Site) -
     site.play("carol <- 503 REGISTER")
 
 
+def test_a_registrar_that_was_never_there_is_named_as_soon_as_the_network_says_so() -> None:
+    site = Site()
+    site.edge.fails = lambda hop: hop.remote == PBX
+    site.wait(1.5)
+    assert [line.partition(":")[0] for line in site.noticed] == ["peer pbx does not answer"]
+    site.edge.fails = lambda hop: False
+    site.returns()
+    assert site.end() == []
+
+
+def test_a_register_that_cannot_be_sent_has_the_registrar_asked_at_once(site: Site) -> None:
+    site.edge.fails = lambda hop: hop.remote == PBX
+    site.party("carol", Address("203.0.113.10", 6000), "sip:example.com")
+    site.play(*site.register("carol", "503"))
+    site.wait(0.1)
+    assert site.noticed != []
+    site.edge.fails = lambda hop: False
+    site.returns()
+
+
 def test_where_nothing_is_watched_nothing_is_asked(new_site: Callable[..., Site]) -> None:
     site = new_site(watch=0.0)
     site.there = False
