@@ -52,7 +52,7 @@ from sbc.b2bua.hooks import (
     Target,
     Targets,
 )
-from sbc.b2bua.hosts import USER_KINDS, user_without_hosts
+from sbc.b2bua.hosts import meaning, user_without_hosts
 from sbc.b2bua.network import (
     Access,
     Account,
@@ -75,7 +75,6 @@ from sbc.b2bua.registrations import Binding, Registrations
 __all__ = [
     "CROSSING",
     "PASS",
-    "USER_KINDS",
     "Abandon",
     "Access",
     "Account",
@@ -138,6 +137,7 @@ __all__ = [
     "UsersChanged",
     "Zone",
     "is_emergency_service",
+    "meaning",
     "own_hosts",
     "user_without_hosts",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies
+from sbc.b2bua import bodies, gruus
 from sbc.b2bua.bodies import session_description
 from sbc.b2bua.call import Call, Leg, Unacked
 from sbc.b2bua.commands import Respond, SendAck
@@ -45,6 +45,7 @@ def acknowledge(
     assert leg.dialog is not None
     cseq = response.cseq.number
     request = leg.dialog.request("ACK", None, cseq=cseq)
+    request.uri = gruus.dereferenced(context.registrations, request.uri, leg.hop, leg.device)
     source = call.b if leg is call.a else call.a
     edge = border(source, leg) if received is not None and source is not None else None
     context.left_out(call, bodies.put(request, body, received, edge))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from sbc.b2bua import contacts, hooks, keeping, network, registrations
 from sbc.b2bua.commands import BindingRecord, ForgetBinding, KeepBinding
 from sbc.b2bua.context import Context
-from sbc.sip import Hop, Request
+from sbc.sip import Hop, NameAddress, Request
 
 DEADLINE = "registrations"
 """One, that belongs to no call."""
@@ -64,7 +64,7 @@ def bind(
         asked.request.to.uri_text,
         wish.written,
         wish.address.uri_text,
-        _shown(wish, gruus),
+        shown(wish.address, wish.written, gruus),
         asked.hop,
         asked.request.call_id,
         asked.request.cseq.number,
@@ -92,14 +92,14 @@ def _make_room(context: Context, access: network.Access, device: registrations.D
         remove(context, each)
 
 
-def _shown(wish: contacts.Wish, gruus: Mapping[str, str]) -> str:
+def shown(address: NameAddress, written: str, gruus: Mapping[str, str]) -> str:
     """The Contact as the phone is told it: as it was written, its expires taken out, what the registrar gave put in."""
-    kept = {name: value for name, value in wish.address.params.items() if name != "expires" and name not in gruus}
+    kept = {name: value for name, value in address.params.items() if name != "expires" and name not in gruus}
     if "pub-gruu" in kept or "temp-gruu" in kept:
         kept = {name: value for name, value in kept.items() if name not in ("pub-gruu", "temp-gruu")}
     params = "".join(f";{name}" if value is None else f";{name}={value}" for name, value in {**kept, **gruus}.items())
-    shown = f"<{wish.address.uri_text}>{params}"
-    return wish.written if shown == wish.written else shown  # most often: held once
+    told = f"<{address.uri_text}>{params}"
+    return written if told == written else told  # most often: held once
 
 
 # -- what is in it, and ends -------------------------------------------------------------------------------------------

@@ -140,6 +140,7 @@ class BindingRecord(NamedTuple):
     service_route: tuple[str, ...]
     associated: tuple[str, ...]
     nat: str = ""
+    epoch: str = ""
 
 
 BindingKey = tuple[str, str, int]

@@ -11,6 +11,7 @@ from sbc.b2bua.attempts import Attempts
 from sbc.b2bua.call import Call, Exchange, Input, Leg, Purpose, Replaced, Sent, TakenOver
 from sbc.b2bua.commands import ApplyFlow, CallId, Command, Decided, RemoveFlow, Respond, SendRequest
 from sbc.b2bua.deadlines import Deadlines
+from sbc.b2bua.gruus import dereferenced
 from sbc.b2bua.hooks import Hooks, LegView
 from sbc.b2bua.hosts import Border
 from sbc.b2bua.intake import Intake
@@ -112,6 +113,7 @@ class Context:
     ) -> TransactionId:
         """Send `request` on `leg`; what comes back finds it in `call.clients`."""
         branch = self.tokens.branch()
+        request.uri = dereferenced(self.registrations, request.uri, leg.hop, leg.device)
         if alternative is None and request.body and leg.peer is not None and leg.hop.transport == "UDP":
             alternative = self.places.over_tcp(leg.hop, leg.peer)
         call.clients[branch] = Sent(purpose, leg.side, request, leg.hop, attempt)

@@ -98,6 +98,20 @@ def masked_uri(address: NameAddress, border: Border) -> str:
     return f"{uri.scheme}:{user}@{host}{kept}" if user else f"{uri.scheme}:{host}"
 
 
+def meaning(uri: Uri) -> str:
+    """The parameters of a SIP URI that say who is meant, as they stand behind another host: `user`, and `gr` of a GRUU
+    (RFC 5627) unless it may name a host."""
+    kind = uri.params.get("user")
+    kept = f";user={kind}" if kind in USER_KINDS else ""
+    if "gr" not in uri.params or not uri.user:
+        return kept
+    value = uri.params["gr"]
+    if value is None:
+        return f"{kept};gr"
+    text = unquote(value).lower()
+    return kept if "." in text or "@" in text or holds_address(text) else f"{kept};gr={value}"
+
+
 USER_KINDS = frozenset({"phone", "ip", "dialstring"})
 """Values of the URI parameter `user` (RFC 3261 section 19.1.1, RFC 4967). Of a URI whose host is replaced no other
 parameter crosses: transport, maddr and the like speak of the hidden network."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sbc.b2bua import gruus
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Reject, Target, Targets
 from sbc.b2bua.registrations import Binding, Device
@@ -26,7 +27,7 @@ def locate(context: Context, request: Request, zone: str) -> Targets | Reject | 
         return None
     if uri.scheme not in ("sip", "sips") or not uri.user:
         return None
-    if zone != access.zone and _is_token(uri.user) and uri.host in context.places.own_hosts:
+    if access.registrar and zone != access.zone and _is_token(uri.user) and uri.host in context.places.own_hosts:
         device = context.registrations.by_token(uri.user)
         if device is None:
             return Reject(_POLICY, 404, "no device is registered with this contact")
@@ -35,6 +36,8 @@ def locate(context: Context, request: Request, zone: str) -> Targets | Reject | 
     # where another element is the registrar, it is the one who forks: phones and trunks call it
     if aor is None or (access.registrar and zone == access.zone):
         return None
+    if "gr" in uri.params:
+        return _locate_device(context, uri, aor)
     devices = context.registrations.by_aor(aor)
     if not access.registrar and aor not in context.users:
         return None
@@ -45,6 +48,16 @@ def locate(context: Context, request: Request, zone: str) -> Targets | Reject | 
         if elsewhere is not None:
             return elsewhere
     return targets(context, devices, f"{aor} is registered here")
+
+
+def _locate_device(context: Context, uri: Uri, aor: str) -> Targets | Reject:
+    """Where a GRUU leads: to one device, over its newest flow, and to nobody else (RFC 5627 section 6.1)."""
+    if context.access.registrar:
+        found = gruus.named(context.registrations.by_aor(aor), uri)
+        device = found[0] if found else Reject(_POLICY, 404, f"a GRUU of {aor} that nobody here has")
+    else:
+        device = gruus.meant(context.registrations, context.users, uri, aor)
+    return device if isinstance(device, Reject) else targets(context, [device], f"a GRUU of {device.aor}")
 
 
 def address_of_record(context: Context, uri: Uri) -> str | None:

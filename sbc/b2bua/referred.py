@@ -10,7 +10,7 @@ from __future__ import annotations
 from sbc.b2bua.call import Leg
 from sbc.b2bua.context import Context, border, uri_host
 from sbc.b2bua.hooks import CallView, Reject, RouteVerdict, Target, Targets
-from sbc.b2bua.hosts import USER_KINDS, masked_uri
+from sbc.b2bua.hosts import masked_uri, meaning
 from sbc.b2bua.network import Peer
 from sbc.b2bua.whereabouts import is_private
 from sbc.sip import Headers, NameAddress, Request, Uri
@@ -80,12 +80,11 @@ def named_for(context: Context, leg: Leg, other: Leg, uri: Uri) -> str | None:
 
 def named_at_us(context: Context, leg: Leg, other: Leg, uri: Uri) -> str:
     """The same user, at the address by which the element of `other` knows us."""
-    if leg.zone.hidden:
-        uri = _masked(leg, other, uri)
-    if uri.scheme == "tel":
-        return str(uri)
-    kind = uri.params.get("user")
-    parameters = f";user={kind}" if kind in USER_KINDS else ""
+    masked = _masked(leg, other, uri) if leg.zone.hidden else uri
+    if masked.scheme == "tel":
+        return str(masked)
+    parameters = meaning(uri if uri.scheme == masked.scheme else masked)
+    uri = masked
     where = our_place(context, other)
     return f"sip:{uri.user}@{where}{parameters}" if uri.user else f"sip:{where}{parameters}"
 

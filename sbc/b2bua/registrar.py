@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sbc.b2bua import authentication, bindings, contacts, hooks, locating, network, refreshing, registrations
+from sbc.b2bua import authentication, bindings, contacts, gruus, hooks, locating, network, refreshing, registrations
 from sbc.b2bua.context import Context
-from sbc.sip import Credentials, Hop, Request, SipError, TransactionId
+from sbc.sip import Credentials, Hop, Request, SipError, TransactionId, parse_name_address
 
 _POLICY = "registrar"
 
@@ -46,7 +46,17 @@ def _admitted(
     aor = f"{account.name}@{account.domain}"
     if asked.aor != aor:
         return hooks.Reject(_POLICY, 403, f"{aor} wants to register {asked.aor}", "Not Your Address Of Record")
+    if any(_leads_back(context, wish, aor) for wish in asked.wishes):
+        return hooks.Reject(_POLICY, 403, f"{aor} wants to be reached at itself", "Contact Is Address Of Record")
     return bindings.unacceptable(context, access, asked) or asked
+
+
+def _leads_back(context: Context, wish: contacts.Wish, aor: str) -> bool:
+    """RFC 5627 section 5.1: neither the address of record nor a GRUU of it may be the contact of an instance."""
+    uri = wish.address.uri
+    if not wish.expires or "+sip.instance" not in wish.address.params or locating.domain_of(context, uri) is None:
+        return False
+    return "gr" in uri.params or locating.address_of_record(context, uri) == aor
 
 
 def _realm(context: Context, request: Request) -> str:
@@ -73,7 +83,12 @@ def _settle(context: Context, asked: contacts.Asked, wish: contacts.Wish) -> reg
     device.inside_until = max(context.now + granted + bindings.GRACE, *others, 0.0)
     device.inside_granted = granted
     device.checked = context.now
-    return bindings.bind(context, asked, wish, device, granted)
+    given = {}
+    if "+sip.instance" in wish.address.params:
+        given = gruus.given(context.registrations, asked.request, device, wish.reg_id, context.tokens.tag())
+    for other in device.flows.values() if given else ():  # RFC 5627 section 5.2: the most recent one is told
+        other.shown = bindings.shown(parse_name_address(other.written), other.written, given)
+    return bindings.bind(context, asked, wish, device, granted, given)
 
 
 def users_changed(context: Context, users: network.Users) -> None:

@@ -39,6 +39,8 @@ class Device:
     """Route values of its requests to the registrar's side (RFC 3608)."""
     associated: tuple[str, ...] = ()
     """P-Associated-URI values, as the phone is told (RFC 7315 section 4.1)."""
+    epoch: str = ""
+    """What its temporary GRUUs of our own registrar belong to: another text when these end."""
     flows: dict[int, Binding] = field(default_factory=dict)
     """By reg-id, the one that registered last at the end."""
     dialogs: dict[DialogKey, None] = field(default_factory=dict)
@@ -125,6 +127,7 @@ class Binding:
             device.service_route,
             device.associated,
             self.nat,
+            device.epoch,
         )
 
 
@@ -280,6 +283,7 @@ def restore(registrations: Registrations, record: BindingRecord, now: float, gra
         device.inside_granted = record.inside_granted
         device.service_route = record.service_route
         device.associated = record.associated
+        device.epoch = record.epoch
     elif record.checked == device.checked:
         device.inside_until = max(device.inside_until, record.inside_until)
     binding = Binding(

@@ -15,6 +15,7 @@ from sbc.b2bua import (
     capabilities,
     commands,
     crossing,
+    gruus,
     hooks,
     hosts,
     passages,
@@ -177,6 +178,7 @@ def dispatch(context: Context, passage: passages.Passage, leg: Leg, built: Reque
     """Send `built` on `leg`; what becomes of it comes back to `passage`."""
     passage.leg = leg
     _follow_device(context, leg)
+    built.uri = gruus.dereferenced(context.registrations, built.uri, leg.hop, leg.device)
     leg.transaction = context.tokens.branch()
     _set_key(context, passage, leg.transaction)
     alternative = None

@@ -427,10 +427,10 @@ _TELLING = frozenset({401, 407, 415, 420, 484})
 
 def _rank(response: Response, leg: Leg) -> tuple[int, int]:
     """RFC 3261 section 16.7 step 6: a 6xx is best, else the lowest class; of the 4xx those that tell how to ask again,
-    and no 503 where there is another. A redirection that does not go to the caller is one more 4xx."""
+    and no 430 or 503 where there is another. A redirection that does not go to the caller is one more 4xx."""
     status = response.status
     if status >= 600:
         return 0, 0
     if status < 400:
         return (3, 0) if leg.how.redirect is Redirection.PASS else (4, 1)
-    return status // 100, 0 if status in _TELLING else 2 if status == 503 else 1
+    return status // 100, 0 if status in _TELLING else 2 if status in (FLOW_GONE, 503) else 1

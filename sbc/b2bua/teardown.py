@@ -5,7 +5,7 @@ RFC 3261 sections 15 (BYE), 13.3.1.4 (no BYE before the ACK of our 2xx), RFC 332
 
 from __future__ import annotations
 
-from sbc.b2bua import bodies, crossing, exchange, reliable, session_timer
+from sbc.b2bua import bodies, crossing, exchange, gruus, reliable, session_timer
 from sbc.b2bua.answers import acknowledge
 from sbc.b2bua.call import Call, CallState, Ending, Leg, Purpose, Sent
 from sbc.b2bua.commands import CallEnded, RemoveFlow, SendAck, SendRequest, StreamRecord
@@ -157,6 +157,7 @@ def stray_answer(context: Context, call: Call, sent: Sent, response: Response) -
     """A 2xx that nobody waits for (late, after CANCEL, of another fork): ACK and BYE (13.2.2.4, 9.1)."""
     dialog = Dialog.as_uac(sent.request, response)
     hop = hop_to(context, sent.hop, dialog, response)
+    dialog.remote_target = gruus.dereferenced(context.registrations, dialog.remote_target, hop)
     ack = dialog.request("ACK", None, cseq=response.cseq.number)
     context.rewrite_alone(hop, ack)
     context.out.append(SendAck(call.id, ack, hop))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sbc.b2bua import hooks, locating, whereabouts
+from sbc.b2bua import gruus, hooks, locating, whereabouts
 from sbc.b2bua.alive import TRANSITIONS, UNREACHED, Sign, State
 from sbc.b2bua.commands import Noticed, SendRequest
 from sbc.b2bua.context import Context, own_question, uri_host
@@ -158,6 +158,8 @@ def among_us(context: Context, view: hooks.CallView) -> hooks.Targets | hooks.Re
     if all(each.aor != caller for each in context.registrations.over(view.hop)):
         return None
     devices = context.registrations.by_aor(called or "")
+    if "gr" in request.request_uri.params:
+        devices = gruus.named(devices, request.request_uri)
     if not devices:
         return None
     for name in ("Authorization", "Proxy-Authorization"):

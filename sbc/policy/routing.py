@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sbc.b2bua import (
-    USER_KINDS,
     CallView,
     Network,
     Peer,
@@ -13,6 +12,7 @@ from sbc.b2bua import (
     RouteVerdict,
     Target,
     Targets,
+    meaning,
     own_hosts,
     user_without_hosts,
 )
@@ -142,8 +142,8 @@ def _to_peer(peer: Peer, uri: Uri) -> Target:
 
 
 def _request_uri(called: Uri, host: str, port: int | None) -> str:
-    """The dialled user at another host. Of the URI's parameters only `user` is about the user; a tel: number becomes a
-    user part (RFC 3261 section 19.1.6)."""
+    """The dialled user at another host, with the URI's parameters that are about the user; a tel: number becomes a user
+    part (RFC 3261 section 19.1.6)."""
     if called.scheme == "urn":
         return str(called)  # RFC 6881 section 9.2: the service stays what is asked for; `host` is where it is asked
     bracketed = f"[{host}]" if ":" in host else host
@@ -152,8 +152,7 @@ def _request_uri(called: Uri, host: str, port: int | None) -> str:
         return f"sip:{where}"
     if called.scheme == "tel":
         return f"sip:{user_without_hosts(_with_parameters(called))}@{where};user=phone"
-    kind = called.params.get("user")
-    return f"sip:{called.user}@{where}" + (f";user={kind}" if kind in USER_KINDS else "")
+    return f"sip:{called.user}@{where}{meaning(called)}"
 
 
 def _with_parameters(uri: Uri) -> str:

@@ -30,6 +30,7 @@ _TIMES = ("until", "inside_until", "checked")
 _WRITTEN_AS: dict[object, tuple[type, ...]] = {str: (str,), int: (int,), float: (float, int)}
 """What stands in the database for a field of this type; for every other one a list."""
 _TYPES = {name: _WRITTEN_AS.get(kind, (list,)) for name, kind in get_type_hints(BindingRecord).items()}
+_DEFAULTS: dict[str, Any] = BindingRecord._field_defaults
 _OF_A_RECORD = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 """Errors of SQLite that one record is to blame for; the others are the database's."""
 _SCHEMA = f"""
@@ -201,7 +202,8 @@ def _row(record: BindingRecord, offset: float) -> tuple[str, str, int, float, st
 
 def _record(facts: dict[str, Any], offset: float) -> BindingRecord:
     """Raises some exception, if `facts` are not what `_row` writes."""
-    values = {name: facts[name] for name in BindingRecord._fields}
+    values = {name: facts[name] for name in BindingRecord._fields if name in facts or name not in _DEFAULTS}
+    values = _DEFAULTS | values  # written by an earlier version
     for name, types in _TYPES.items():
         if not isinstance(values[name], types):
             raise TypeError(f"{name} is no {types[0].__name__}")
