@@ -12,6 +12,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)  # a busy one is slow, which proves nothing
+settings.load_profile("any machine")
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 

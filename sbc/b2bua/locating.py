@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sbc.b2bua import gruus
 from sbc.b2bua.context import Context
-from sbc.b2bua.hooks import Reject, Target, Targets
+from sbc.b2bua.hooks import CallView, Reject, Target, Targets
 from sbc.b2bua.registrations import Binding, Device
 from sbc.sip import Request, SipError, Uri, parse_name_address, parse_uri, unescape
 
@@ -14,10 +14,10 @@ _RINGS = 20.0
 """Seconds that phones ring before those that their user wants to be reached at less."""
 
 
-def locate(context: Context, request: Request, zone: str) -> Targets | Reject | None:
+def locate(context: Context, request: Request, zone: str, redirects: bool = True) -> Targets | Reject | None:
     """Where `request` goes, which came in `zone`, if its Request-URI is a contact that a registrar has for a device
     here, or an address of record here; None: it is neither. Several devices are tried together, the flows of one after
-    each other, the newest first."""
+    each other, the newest first. `redirects`: who has sent it can be told to go there itself, where that is wished."""
     access = context.settings.access
     if access is None:
         return None
@@ -43,11 +43,16 @@ def locate(context: Context, request: Request, zone: str) -> Targets | Reject | 
         return None
     if not devices:
         return None if access.registrar else Reject(_POLICY, 480, f"{aor} is not registered")
-    if access.redirects:
+    if access.redirects and redirects:
         elsewhere = _redirection(devices, aor, zone)
         if elsewhere is not None:
             return elsewhere
     return targets(context, devices, f"{aor} is registered here")
+
+
+def route(context: Context, view: CallView) -> Targets | Reject:
+    """Where a call goes that we make for somebody: to a user who is registered here, or as policy says."""
+    return locate(context, view.request, view.zone.name, redirects=False) or context.hooks.route(view)
 
 
 def _locate_device(context: Context, uri: Uri, aor: str) -> Targets | Reject:

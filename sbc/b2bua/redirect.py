@@ -6,6 +6,7 @@ that peer, anything else is an element beside the one that redirects.
 
 from __future__ import annotations
 
+from sbc.b2bua import locating
 from sbc.b2bua.call import Attempt, Call, Leg
 from sbc.b2bua.context import Context, uri_host
 from sbc.b2bua.hooks import CallView, Target, Targets
@@ -70,7 +71,7 @@ def _targets(context: Context, call: Call, leg: Leg, uri: Uri) -> tuple[Target, 
     if uri.scheme == "tel" or uri.host in context.places.own_hosts:
         dialled = Request("INVITE", str(uri), call.a.invite.headers)
         view = CallView(dialled, leg.hop, leg.zone, leg.peer, len(context.calls), context.draining)
-        route = context.hooks.route(view)
+        route = locating.route(context, view)
         return route.targets if isinstance(route, Targets) else ()
     peer = next((peer for peer in context.network.peers.values() if peer.host.lower() == uri.host), None)
     if peer is not None:

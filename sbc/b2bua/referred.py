@@ -7,6 +7,7 @@ other one's own call to us would come to the same place.
 
 from __future__ import annotations
 
+from sbc.b2bua import locating
 from sbc.b2bua.call import Leg
 from sbc.b2bua.context import Context, border, uri_host
 from sbc.b2bua.hooks import CallView, Reject, RouteVerdict, Target, Targets
@@ -21,7 +22,7 @@ _SIP = 5060
 def route_of(context: Context, leg: Leg, uri: Uri) -> RouteVerdict:
     """Where a call to `uri` of the element of `leg` goes."""
     if not _is_at_home(context, leg, uri):
-        return context.hooks.route(as_call(context, leg, bare(uri)))
+        return locating.route(context, as_call(context, leg, bare(uri)))
     # a user of its own network, which it would not call through us
     peer = _neighbour(context, leg, uri.host)
     if peer is not None:
@@ -69,12 +70,12 @@ def named_for(context: Context, leg: Leg, other: Leg, uri: Uri) -> str | None:
     if isinstance(verdict, Reject):
         return None
     target = verdict.targets[0]
-    if target.zone == other.zone.name:
+    if target.zone == other.zone.name and target.hop is None:
         # what a hidden zone calls somebody there is told only where the configuration says it, too
         known = target.peer is not None or uri.host in context.places.own_hosts
         return target.uri if known or not leg.zone.hidden else None
     ours = named_at_us(context, leg, other, uri)
-    there = context.hooks.route(as_call(context, other, ours))
+    there = locating.route(context, as_call(context, other, ours))
     return ours if isinstance(there, Targets) and _same_place(there.targets[0], target) else None
 
 

@@ -91,7 +91,7 @@ def _route(context: Context, call: Call, view: CallView, taken_over: TakenOver |
         return whereto(context, call.a, view, call.emergency)
     call.replaces = taken_over.replaces
     if taken_over.target is None:
-        return context.hooks.route(referred.as_call(context, call.a, taken_over.uri))
+        return locating.route(context, referred.as_call(context, call.a, taken_over.uri))
     return Targets("transfer", (taken_over.target,), "it takes the place of a call of ours (Replaces)")
 
 

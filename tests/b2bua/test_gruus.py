@@ -264,6 +264,31 @@ def test_without_a_flow_or_a_gruu_the_remote_target_stays(phones: Ladder) -> Non
     assert dereferenced(table, "sip:b@x;gr;gr", hop) == "sip:b@x;gr;gr"
 
 
+@pytest.mark.parametrize("kind", ["address of record", "pub-gruu", "temp-gruu"])
+def test_who_is_transferred_to_a_user_of_ours_is_connected_with_its_phone(phones: Ladder, kind: str) -> None:
+    wanted = {"address of record": f"sip:bob@{DOMAIN}", **registered(phones)}[kind]
+    register(phones, party="caller", user="alice")
+    phones.parties["caller"].identity = None
+    phones.bodies["trying"] = ("message/sipfrag;version=2.0", b"SIP/2.0 100 Trying\r\n")
+    phones.bodies["busy"] = ("message/sipfrag;version=2.0", b"SIP/2.0 486 Busy Here\r\n")
+    called(phones, f"sip:alice@{DOMAIN}", f"""
+        caller <- INVITE sdp
+        caller -> 200 sdp
+        caller <- ACK
+        callee <- 200 sdp
+        callee -> ACK
+        caller -> REFER | Refer-To: <{wanted}>
+        caller <- 202 REFER
+        caller <- NOTIFY trying
+        caller -> 200 NOTIFY
+        bob <- INVITE {DESK} sdp | From: *callee*
+        bob -> 486
+        bob <- ACK
+        caller <- NOTIFY busy
+        caller -> 200 NOTIFY
+    """)  # fmt: skip
+
+
 # -- the registrar inside gives them ----------------------------------------------------------------------------------
 
 

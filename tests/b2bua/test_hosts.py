@@ -11,10 +11,11 @@ from sbc.b2bua.hosts import (
     masked_uri,
     masked_user,
     may_name_host,
+    meaning,
     names_host,
     user_without_hosts,
 )
-from sbc.sip import parse_name_address
+from sbc.sip import parse_name_address, parse_uri
 
 BORDER = Border(True, True, ("10.0.0.5", "pbx.corp.example", "pbx"), "192.0.2.1")
 
@@ -123,3 +124,21 @@ def test_users_that_are_dialled_lose_what_names_a_host() -> None:
     assert user_without_hosts("1001;phone-context=corp.example;ext=7") == "1001;ext=7"
     assert user_without_hosts("10.0.0.9") == ""
     assert masked_user("pbx", BORDER) == ""
+
+
+@pytest.mark.parametrize(
+    ("uri", "kept"),
+    [
+        ("sip:1001@10.0.0.5;transport=tcp", ""),
+        ("sip:1001@10.0.0.5;user=phone;maddr=10.0.0.5", ";user=phone"),
+        ("sip:1001@10.0.0.5;gr=urn:uuid:f81d4fae-7dec-11d0", ";gr=urn:uuid:f81d4fae-7dec-11d0"),
+        ("sip:tgruu.7hs@10.0.0.5;gr;ob", ";gr"),
+        ("sip:1001@10.0.0.5;gr=10.0.0.77", ""),
+        ("sip:1001@10.0.0.5;gr=desk%2ecorp.example", ""),
+        ("sip:1001@10.0.0.5;gr=2001:db8::7", ""),
+        ("sip:10.0.0.5;gr=1", ""),
+        ("tel:1001", ""),
+    ],
+)  # fmt: skip
+def test_what_of_a_uri_says_who_is_meant_stays_behind_another_host(uri: str, kept: str) -> None:
+    assert meaning(parse_uri(uri)) == kept

@@ -1,5 +1,5 @@
-"""baresip registers with digest at the SBC as registrar, and calls another one that does: on the same side and on the
-other one. Measured on what was decoded."""
+"""baresip registers with digest at the SBC as registrar, and calls another one that does: on the same side, on the
+other one, and by its GRUU. Measured on what was decoded."""
 
 from __future__ import annotations
 
@@ -49,19 +49,21 @@ def border(passwords: dict[str, str]) -> Iterator[Border]:
         yield border
 
 
-def phone(namespace: Namespace, user: str, address: str, proxy: str, password: str, tone: int, port: int) -> Baresip:
+def phone(
+    namespace: Namespace, user: str, address: str, proxy: str, password: str, tone: int, port: int, flows: bool = False
+) -> Baresip:
     """A registered one."""
     made = Baresip(
         namespace, user, address, tone=tone, answers=user == "bob", port=port, rtp=20000 + port, domain="home.example",
-        password=password, proxy=f"sip:{proxy}",
+        password=password, proxy=f"sip:{proxy}", numbers_flows=flows,
     )  # fmt: skip
     wait_until(made.registered, f"{user} is registered", 10)
     return made
 
 
-def converse(alice: Baresip, bob: Baresip) -> None:
+def converse(alice: Baresip, bob: Baresip, uri: str = "sip:bob@home.example") -> None:
     """Alice calls, they talk, she hangs up; each must have heard the other and nothing else."""
-    alice.dial("sip:bob@home.example")
+    alice.dial(uri)
     wait_until(lambda: alice.established() and bob.established(), "the call is answered")
     time.sleep(TALK)
     alice.command("hangup")
@@ -85,6 +87,26 @@ def test_a_phone_outside_calls_one_inside_and_learns_nothing_of_it(border: Borde
     alice = phone(border.lab.public, "alice", PUBLIC.host, PUBLIC.edge, passwords["alice"], ALICE, 5080)
     bob = phone(border.lab.private, "bob", PRIVATE.host, PRIVATE.edge, passwords["bob"], BOB, 5060)
     converse(alice, bob)
+
+
+def test_a_gruu_rings_the_one_phone_that_it_was_given_to(border: Border, passwords: dict[str, str]) -> None:
+    """Bob has two, alike but for their instance; both number their flows and would answer."""
+    outside = border.lab.public
+    alice = phone(outside, "alice", PUBLIC.host, PUBLIC.edge, passwords["alice"], ALICE, 5100)
+    wanted = phone(outside, "bob", PUBLIC.host, PUBLIC.edge, passwords["bob"], BOB, 5110, True)
+    wait_until(lambda: len(gruus(border)) == 1, "bob's GRUU")
+    (gruu,) = gruus(border)
+    other = phone(outside, "bob", PUBLIC.others[0], PUBLIC.edge, passwords["bob"], BOB, 5120, True)
+    wait_until(lambda: len(gruus(border)) == 2, "another GRUU")
+    converse(alice, wanted, gruu)
+    assert other.calls() == 0
+    other.stop()
+
+
+def gruus(border: Border) -> set[str]:
+    """Those that phones of Bob have been given."""
+    told = (str(flow["shown"]) for flow in border.edge.registrations("bob"))
+    return {found[1] for found in map(re.compile(r'pub-gruu="([^"]*)"').search, told) if found}
 
 
 def test_a_wrong_password_registers_nobody(border: Border, passwords: dict[str, str]) -> None:

@@ -57,6 +57,16 @@ def test_the_last_word_counts(path: Path) -> None:
     assert [back.decision for back in reopened(path)] == ["renewed"]
 
 
+def test_what_an_earlier_version_wrote_comes_back(path: Path) -> None:
+    store = RegistrationStore(path)
+    store.keep(record(), OFFSET)
+    store.close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE bindings SET facts = json_remove(facts, '$.epoch')")
+    database.close()
+    assert [back.epoch for back in reopened(path)] == [""]
+
+
 def test_it_is_written_without_being_closed(path: Path) -> None:
     store = RegistrationStore(path)
     for name in ("desk", "mobile"):  # the second one wakes a thread that sleeps

@@ -65,7 +65,8 @@ class Baresip:
 
     Once it was on hold it goes on to speak and to hear, but writes nothing down any more (1.0.0 forgets its recorder):
     `tests.support.tap.Ear` tells then what arrives.
-    With a `password` it registers in `domain`, through `proxy`.
+    With a `password` it registers in `domain`, through `proxy`; `numbers_flows`: with SIP Outbound (RFC 5626), and
+    it asks for a GRUU.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Baresip:
         video: bool = False,
         domain: str = "",
         password: str = "",
+        numbers_flows: bool = False,
     ) -> None:
         self._namespace, self._control = namespace, next(_control_ports)
         self.ports = range(rtp, rtp + 101)
@@ -102,6 +104,8 @@ class Baresip:
         mode = "auto" if answers else "manual"
         account = f"<sip:{user}@{domain or host};transport={transport}>;answermode={mode};audio_codecs={codecs}"
         account += f";auth_user={user};auth_pass={password};regint=3600" if password else ";regint=0"
+        if numbers_flows:
+            account += ";sipnat=outbound"
         if proxy:
             account += f';outbound="{proxy}"'
         (self._directory / "accounts").write_text(account + "\n")
