@@ -506,6 +506,8 @@ class Call:
     """Side and CSeq number of a REFER that we passed on -> its CSeq number on the leg that it came from."""
     replaces: str = ""
     """Replaces of the INVITEs to our targets: the call takes another one's place."""
+    replaces_in: str = ""
+    """The zone that this is told in only; "": wherever it leads."""
     role: Role = Role.ORDINARY
     transfer: Transfer | None = None
     """A transfer that one of its elements has asked for, and that is done here."""
@@ -558,3 +560,5 @@ class TakenOver(NamedTuple):
     """None: wherever a call to `uri` of whoever calls goes."""
     replaces: str
     """The Replaces that the target understands."""
+    zone: str = ""
+    """The only one that may hear of it; "": where `target` is."""

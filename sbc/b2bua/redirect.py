@@ -33,6 +33,8 @@ def follow(context: Context, call: Call, attempt: Attempt, leg: Leg, response: R
     call.redirected.add(attempt.target.uri)
     for contact in contacts(response):
         for target in _targets(context, call, leg, contact.uri):
+            if call.replaces_in not in ("", target.zone):
+                continue  # the names of the dialog that it takes over are not for everybody
             if target.uri not in call.redirected and len(call.redirected) < _MOST:
                 call.redirected.add(target.uri)
                 targets.append(target if target.ring else target._replace(ring=attempt.target.ring))

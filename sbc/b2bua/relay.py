@@ -162,7 +162,7 @@ def _leg_to(context: Context, target: hooks.Target, hop: Hop, received: Request)
 def border_between(context: Context, source: Leg, target: Leg) -> hosts.Border:
     """How contents of `source` cross to `target`: what they say of dialogs is made to mean ours."""
     edge = border(source, target)
-    return edge._replace(dialog=partial(replacing.told, context, target), ours=context.places.own_hosts)
+    return edge._replace(dialog=partial(replacing.told, context, source, target), ours=context.places.own_hosts)
 
 
 def fill(context: Context, built: Request, received: Request, edge: hosts.Border) -> None:

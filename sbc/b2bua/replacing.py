@@ -8,13 +8,12 @@ that we gave out for one: of another call through us, or of a dialog in a networ
 from __future__ import annotations
 
 import re
-from hashlib import blake2s
 from typing import NamedTuple
 
-from sbc.b2bua import referred
+from sbc.b2bua import referred, sealing
 from sbc.b2bua.call import Call, CallState, Leg, Replaced, TakenOver
 from sbc.b2bua.context import Context
-from sbc.b2bua.hooks import Reject, Target
+from sbc.b2bua.hooks import Reject, RouteVerdict, Target, Targets
 from sbc.b2bua.network import Refer
 from sbc.b2bua.whereabouts import behind_nat
 from sbc.sip import Headers, RemoteProtocolError, Request, SipError, Uri, parse_uri, unescape
@@ -74,12 +73,13 @@ def target_of(context: Context, request: Request) -> TakenOver | Replaced | Reje
         replaces = parse_replaces(values[0])
     except SipError as fault:
         return Reject(POLICY, 400, str(fault), "Malformed Replaces")
-    found = find(context, replaces)
+    found = find(context, replaces) or _inner(context, request, replaces)
     if found is None:
         # section 3: "If the Replaces header field ... does not match an existing dialog ... 481"
         return Reject(POLICY, 481, "its Replaces names no dialog of ours")
     if isinstance(found, TakenOver):
         return found
+    found = _who_calls(found)
     leg, dialog = found.leg, found.leg.dialog
     if found.call.state is CallState.CLOSING or dialog is None:
         # section 3: "If ... the dialog has already terminated, the UA SHOULD decline the request with a 603"
@@ -87,7 +87,7 @@ def target_of(context: Context, request: Request) -> TakenOver | Replaced | Reje
     if replaces.early_only and dialog.confirmed:
         # section 3: "if the ... early-only flag is present ... and the dialog is confirmed ... 486"
         return Reject(POLICY, 486, "the call that it wants while it rings has been answered")
-    if not understood_by(leg):
+    if dialog.confirmed and not understood_by(leg):
         return found
     target = _next_to(leg, dialog.remote_target)
     return TakenOver(target.uri, target, str(_with(leg, replaces.early_only)))
@@ -108,6 +108,37 @@ def find(context: Context, replaces: Replaces) -> Replaced | TakenOver | None:
     if held is not None and held[1].dialog_with(_known_tag(replaces.to_tag)) is not None:
         return Replaced(held[0], held[1])
     return None
+
+
+def _who_calls(found: Replaced) -> Replaced:
+    """Section 3: "If the Replaces header field matches an early dialog that was not initiated by this UA, it returns a
+    481": of a call that still rings only its caller can be joined. Who picks it up means that one, whichever end is
+    named."""
+    call, leg = found
+    return Replaced(call, call.a) if leg is not call.a and leg.placed and not leg.confirmed else found
+
+
+def _inner(context: Context, request: Request, replaces: Replaces) -> TakenOver | None:
+    """A dialog that does not lead through us, of which a body told (see `told`). Who asks is led where the request
+    leads, but into the zone of that dialog only: nobody else learns its names."""
+    for zone in context.network.zones:
+        call_id, *tags = (sealing.opened(context.outside.secret, zone, name) for name in replaces[:3])
+        to_tag, from_tag = (
+            "0" if said == "0" else tag for tag, said in zip(tags, (replaces.to_tag, replaces.from_tag), strict=True)
+        )
+        if call_id and to_tag and from_tag:
+            return TakenOver(request.uri, None, str(Replaces(call_id, to_tag, from_tag, replaces.early_only)), zone)
+    return None
+
+
+def kept_in(zone: str, verdict: RouteVerdict) -> RouteVerdict:
+    """Of the targets those in `zone`, where the dialog is that is to be replaced."""
+    if not isinstance(verdict, Targets):
+        return verdict
+    kept = tuple(target for target in verdict.targets if target.zone == zone)
+    if not kept:
+        return Reject(POLICY, 481, f"its Replaces names a dialog in zone {zone}, and it leads elsewhere")
+    return verdict._replace(targets=kept, reason=f"{verdict.reason}; it takes the place of a call there (Replaces)")
 
 
 def _known_tag(tag: str) -> str:
@@ -218,10 +249,12 @@ def _escaped(match: re.Match[str]) -> str:
 # -- dialogs that bodies tell of ---------------------------------------------------------------------------------------
 
 
-def told(context: Context, target: Leg, call_id: str, local_tag: str, remote_tag: str) -> tuple[str, str, str]:
-    """How the element of `target` knows a dialog that an element of the other side tells of (RFC 4235): as the other
-    leg of that call, so that its Replaces finds it; a dialog that does not lead through us by names that mean
-    nothing, but stay the same."""
+def told(
+    context: Context, source: Leg, target: Leg, call_id: str, local_tag: str, remote_tag: str
+) -> tuple[str, str, str]:
+    """How the element of `target` knows a dialog that the one of `source` tells of (RFC 4235): as the other leg of that
+    call, so that its Replaces finds it; a dialog that does not lead through us by names that mean nothing to anybody
+    else, and that `target_of` can read."""
     for tag in (local_tag, remote_tag):
         held = context.dialogs.get((call_id, tag)) if tag else None
         if held is None:
@@ -233,8 +266,6 @@ def told(context: Context, target: Leg, call_id: str, local_tag: str, remote_tag
         ours, theirs = other.local_tag, other.dialog.remote_tag
         # who is at our end of one leg is at their end of the other
         return (other.invite.call_id, *((theirs, ours) if tag == local_tag else (ours, theirs)))
-    secret = context.outside.secret
-    opaque = [
-        blake2s(name.encode(), key=secret, digest_size=12).hexdigest() for name in (call_id, local_tag, remote_tag)
-    ]
-    return opaque[0], opaque[1] if local_tag else "", opaque[2] if remote_tag else ""
+    secret, zone = context.outside.secret, source.zone.name
+    names = [sealing.sealed(secret, zone, name) if name else "" for name in (call_id, local_tag, remote_tag)]
+    return names[0], names[1], names[2]

@@ -90,6 +90,9 @@ def _route(context: Context, call: Call, view: CallView, taken_over: TakenOver |
     if taken_over is None:
         return whereto(context, call.a, view, call.emergency)
     call.replaces = taken_over.replaces
+    call.replaces_in = taken_over.zone or (taken_over.target.zone if taken_over.target is not None else "")
+    if taken_over.zone:
+        return replacing.kept_in(taken_over.zone, whereto(context, call.a, view))
     if taken_over.target is None:
         return locating.route(context, referred.as_call(context, call.a, taken_over.uri))
     return Targets("transfer", (taken_over.target,), "it takes the place of a call of ours (Replaces)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from urllib.parse import quote
+from xml.etree import ElementTree
 
 import pytest
 
@@ -153,6 +154,74 @@ def test_a_call_that_rings_is_taken_over_from_the_side_of_its_caller(three: Ladd
     )
     value = f"{three['outer']};to-tag=caller-tag-1;from-tag={three['far']};early-only"
     three.play(f"dave -> INVITE sdp | Replaces: {value}", "dave <- 100", f"caller <- INVITE sdp | Replaces: {value}")
+
+
+@pytest.mark.parametrize("able", [ABLE, "Allow: INVITE, ACK, BYE, CANCEL"], ids=["able", "says nothing of it"])
+def test_of_a_call_that_rings_its_caller_is_meant_whichever_end_is_named(three: Ladder, able: str) -> None:
+    """Section 3: an early dialog is replaced by who began it only; nor can it be taken over here."""
+    three.play(
+        f"""
+        caller -> INVITE sdp | {able}
+        caller <- 100
+        callee <- INVITE sdp | Call-ID: $inner | From: *;tag=$near
+        callee -> 180
+        caller <- 180 | Call-ID: $outer | To: *;tag=$far
+    """
+    )
+    three.play(
+        f"second -> INVITE sdp | Replaces: {three['inner']};to-tag=callee-own-tag;from-tag={three['near']};early-only",
+        "second <- 100",
+        f"caller <- INVITE sdp | Replaces: {three['outer']};to-tag=caller-tag-1;from-tag={three['far']};early-only",
+    )
+
+
+INSIDE = "inside@10.0.0.9;to-tag=inside-1;from-tag=inside-2;early-only"
+
+
+def told_of_inside(three: Ladder) -> str:
+    """Replaces for a call in the PBX, as a phone outside makes it of what it is told of that call."""
+    three.bodies["told"] = (
+        "application/dialog-info+xml",
+        b'<dialog-info><dialog id="1" call-id="inside@10.0.0.9" local-tag="inside-1" remote-tag="inside-2"/>'
+        b"</dialog-info>",
+    )
+    three.play(
+        """
+        callee -> NOTIFY told sip:phone@198.51.100.7:5070 | Event: dialog | Subscription-State: active
+        caller <- NOTIFY body
+        caller -> 200 NOTIFY
+        callee <- 200 NOTIFY
+    """
+    )
+    (dialog,) = ElementTree.fromstring(three.parties["caller"].requests["NOTIFY"].body)
+    three.parties["callee"].identity = None
+    heard = dialog.attrib
+    return f"{heard['call-id']};to-tag={heard['local-tag']};from-tag={heard['remote-tag']};early-only"
+
+
+def test_a_call_that_does_not_lead_through_us_is_picked_up_by_what_was_told_of_it(three: Ladder) -> None:
+    value = told_of_inside(three)
+    assert "inside" not in value
+    three.play(
+        f"dave -> INVITE sdp | Replaces: {value}",
+        "dave <- 100",
+        f"callee <- INVITE sdp | Replaces: {INSIDE} | Require: replaces",
+    )
+    assert any("takes the place of a call there" in line for line in three.trail)
+
+
+def test_its_names_are_told_in_its_own_zone_only(three: Ladder) -> None:
+    """Or somebody outside could have them read by calling somebody else there."""
+    value = told_of_inside(three)
+    three.play(f"second -> INVITE sdp | Replaces: {value}", "second <- 100", "second <- 481", "second -> ACK")
+    assert any("leads elsewhere" in line for line in three.trail)
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_all_names_have_to_be_those_that_were_told(three: Ladder, part: int) -> None:
+    names = told_of_inside(three).split(";")
+    names[part] = names[part][:-1] + ("a" if names[part][-1] != "a" else "e")
+    three.play(f"dave -> INVITE sdp | Replaces: {';'.join(names)}", "dave <- 100", "dave <- 481", "dave -> ACK")
 
 
 @pytest.mark.parametrize(
