@@ -83,8 +83,9 @@ simple-message-summary, call-completion, vq-rtcpxr. (3) a second session descrip
 *Rewritten*: in URIs the user stays and the host becomes ours; inwards a domain stays, an address of ours becomes the
 PBX's, and what a phone calls itself (192.168.1.7, alices-phone.local) becomes the SBC, through which it is reached. A
 dialog that leads through the SBC is named as on its other leg, so that Replaces finds it, another one by names that
-mean nothing to anybody but the SBC, which reads them where a Replaces brings them back (call pickup). What names a host
-besides is left out; out of a hidden zone so are products and descriptions of sessions. Content-ID, and `cid:` that refers to it, get our host.
+mean nothing to anybody but the SBC, which reads them where a Replaces brings them back (call pickup). What names a
+host besides is left out; out of a hidden zone so are products and descriptions of sessions. Content-ID, and `cid:`
+that refers to it, get our host.
 
 XML is read before anybody behind the SBC reads it. With a document type (and thus entities), or where it cannot be
 read as UTF-8, it does not cross (400); nor beyond 64 KiB, 32 levels, 4096 elements or 64 attributes of one (413).
