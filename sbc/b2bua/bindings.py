@@ -74,6 +74,7 @@ def bind(
         asked.path,
         "registered" if flow is None else "renewed" if flow.hop == asked.hop else "moved to another flow",
         keeping.signs_of_nat(asked.request, wish.address.uri.host, asked.hop),
+        keeps="keep" in asked.request.via.params,
     )
     context.registrations.bind(binding)
     if flow is not None:

@@ -1,8 +1,9 @@
 """Flows of phones behind NAT are kept alive: what goes out over them, and to whom.
 
 A stream is held while a registration stands on it, and what it needs beside that the phone does. Over UDP we do it,
-except where the phone does (RFC 5626: one that numbers its flows). What goes out is four octets that every phone passes
-over, and now and then an OPTIONS, whose answer tells that the mapping lives. When: `sbc.b2bua.mappings` finds that out.
+except where the phone does: one that numbers its flows (RFC 5626), or says that it will (RFC 6223). Such a one is told
+how often. What goes out is four octets that every phone passes over, and now and then an OPTIONS, whose answer tells
+that the mapping lives. When: `sbc.b2bua.mappings` finds that out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from sbc.sip import Hop, Request, ResponseReceived, TransactionFailed, Transacti
 DEADLINE = "keep-alives"
 """One for all flows; it belongs to no call."""
 
+_OF_STREAMS = 120
+"""Seconds within which a phone is to send something over a stream: RFC 5626 section 4.4.1 has it notice so that it is
+dead."""
 _AT_ONCE = 50
 _PAUSE = 0.02
 """After so many packets others get their turn, for so many seconds."""
@@ -49,6 +53,20 @@ def _is_elsewhere(host: str, source: str) -> bool:
         return False  # a name tells nothing
 
 
+def recommended(context: Context, hop: Hop) -> int:
+    """Seconds within which a phone that keeps its flow alive itself is to send something over it."""
+    return int(context.mappings.bears(hop)) if hop.transport == "UDP" else _OF_STREAMS
+
+
+def agree(context: Context, request: Request, hop: Hop) -> None:
+    """Whoever says in the topmost Via of `request` that it is willing to keep its flow alive (RFC 6223 section 4.4) is
+    told in all responses from now on that it shall, and how often."""
+    via = request.via
+    if "keep" in via.params:
+        params = {**via.params, "keep": str(recommended(context, hop))}
+        request.headers.replace_first("Via", str(via._replace(params=params)))
+
+
 def registered(context: Context, binding: Binding, *, restored: bool = False) -> None:
     """A phone has registered over a flow, or again."""
     wanted = context.access.keepalive
@@ -57,7 +75,9 @@ def registered(context: Context, binding: Binding, *, restored: bool = False) ->
         context.out.append(HoldFlow(hop, binding.until - context.now))
     if hop.transport != "UDP" or binding.reg_id or binding.path or wanted is KeepAlive.OFF:
         return
-    if binding.nat or wanted is KeepAlive.ALL:
+    if binding.keeps:
+        context.mappings.drop(hop)
+    elif binding.nat or wanted is KeepAlive.ALL:
         context.mappings.keep(hop, binding.contact, binding.until, context.now, restored)
         _plan(context)
 

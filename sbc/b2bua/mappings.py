@@ -105,6 +105,11 @@ class Mappings:
         mapping = self._flows.get(hop)
         return 0.0 if mapping is None else mapping.nat.interval
 
+    def bears(self, hop: Hop) -> float:
+        """Seconds of silence that the NAT before `hop` is known to bear, or is taken to."""
+        nat = self._nats.get(hop.remote.host)
+        return self._start if nat is None else nat.interval
+
     def next(self) -> float | None:
         """When to call `take` next; None: never."""
         return self._queue[0][0] if self._queue else None

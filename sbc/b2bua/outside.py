@@ -14,6 +14,7 @@ from sbc.b2bua import (
     capabilities,
     commands,
     hooks,
+    keeping,
     locating,
     passages,
     registering,
@@ -62,6 +63,8 @@ def request_received(
         except SipError as fault:  # what has to be a dialog cannot be one
             passage = hooks.Reject("relay", 400, str(fault))
         if isinstance(passage, passages.Passage):
+            if request.method == "SUBSCRIBE":
+                keeping.agree(context, request, hop)
             relay.try_next(context, passage)
             _settle(context, passage)
             return

@@ -19,9 +19,6 @@ _SPREAD = 0.1
 """Part of the time granted by the registrar over which the renewals of all devices are spread."""
 _WRITE_EVERY = 600.0
 """Seconds after which a binding is written down though nothing has happened but refreshes."""
-_FLOW_TIMER = {"UDP": "30"}
-_FLOW_TIMER_OF_STREAMS = "120"
-"""RFC 5626 section 5.4: within this time the phone sends something over its flow."""
 _FEW = 16
 """Bindings of one flow that are looked through."""
 
@@ -106,6 +103,7 @@ def _refresh(
     binding.branch = request.via.params.get("branch")
     binding.granted = granted
     binding.decision = decision
+    binding.keeps = "keep" in request.via.params
     if context.registrations.refresh(binding, min(now + granted + bindings.GRACE, binding.device.inside_until)):
         bindings.plan(context)
     keeping.registered(context, binding)
@@ -175,10 +173,11 @@ def answer_all(
             if left > 0:
                 told.append(("Contact", f"{flow.shown};expires={left}"))
     if binding is not None:
+        keeping.agree(context, request, binding.hop)
         if binding.reg_id:
             # RFC 5626 section 6: "the registrar MUST include ... outbound in a Require header field"
             told.append(("Require", "outbound"))
-            told.append(("Flow-Timer", _FLOW_TIMER.get(binding.hop.transport, _FLOW_TIMER_OF_STREAMS)))
+            told.append(("Flow-Timer", str(keeping.recommended(context, binding.hop))))
         if binding.path:
             told.append(("Path", ", ".join(binding.path)))
         if binding.device.associated:

@@ -87,6 +87,8 @@ class Binding:
     """When it was last written down."""
     branch: str | None = None
     """Of the last REGISTER that was answered here; if it is repeated it has the same one (RFC 3261 section 17.2.3)."""
+    keeps: bool = False
+    """The phone keeps the flow alive, until it registers again (RFC 6223)."""
     watched: float = 0.0
     """When the table looks at it next; 0: it is not in the table."""
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from sbc.b2bua import (
     authentication,
     bodies,
+    keeping,
     locating,
     network,
     referred,
@@ -65,6 +66,7 @@ def open_call(
     if refusal is not None:
         refuse(context, call, "admit", refusal)
         return call
+    keeping.agree(context, request, hop)
     # 17.2.1: "The server transaction MUST generate a 100 (Trying) response unless it knows that the TU will generate a
     # provisional or final response within 200 ms"
     context.out.append(Respond(call.id, transaction, make_response(request, 100)))

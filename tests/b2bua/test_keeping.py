@@ -140,7 +140,7 @@ def test_a_phone_that_numbers_its_flows_keeps_them_alive_itself(access: Callable
         """
         callee <- REGISTER sip:example.com | Contact: <sip:$token@10.0.0.1:5060>*
         callee -> 200 REGISTER | Contact: <sip:$token@10.0.0.1:5060>;expires=3600
-        caller <- 200 REGISTER | Flow-Timer: 30
+        caller <- 200 REGISTER | Flow-Timer: 25
         """,
         "80 s",
     )
@@ -176,3 +176,89 @@ def test_a_restart_spreads_the_keep_alives_of_all(access: Callable[..., Ladder])
     assert 30 < len(pings(again)) < 60
     again.wait(START / 2 + 1)
     assert len(pings(again)) >= 80
+
+
+# -- phones that say that they do it themselves (RFC 6223) -------------------------------------------------------------
+
+
+def via(number: int, more: str = ";keep") -> str:
+    return f"Via: SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bK-keeps-{number};rport{more}"
+
+
+def test_a_phone_that_is_willing_to_keep_its_flow_alive_is_told_how_often_and_left_alone(
+    access: Callable[..., Ladder],
+) -> None:
+    ladder = access()
+    told = REGISTERED.rstrip() + " | Via: *;keep=25*"
+    ladder.play(f"{REGISTER} | {via(1)}", told, "80 s")
+    assert pings(ladder) == []
+    ladder.play(f"{REGISTER} | {via(2)}", "caller <- 200 REGISTER | Via: *;keep=25*")
+    assert ladder.edge.b2bua.table_sizes()["flows kept alive"] == 0
+    # "a subsequent registration refresh ... MUST be re-negotiated"
+    ladder.play(f"{REGISTER} | {via(3, '')}", "caller <- 200 REGISTER", "25.1 s", ASKED, "caller -> 200 OPTIONS")
+    ladder.play(f"{REGISTER} | {via(4)}", "caller <- 200 REGISTER | Via: *;keep=25*", "80 s")
+    assert pings(ladder) == []
+
+
+def test_what_is_told_is_what_the_nat_was_found_to_bear(access: Callable[..., Ladder]) -> None:
+    """Phones behind one NAT: it forgot one of them, so that the others are told to come more often."""
+    ladder = access()
+    ladder.play(REGISTER, REGISTERED)
+    ladder.party("caller", Address(CALLER.host, 40000), "sip:1001@192.0.2.1").registers = 1
+    ladder.play(REGISTER, REGISTERED)
+    ladder.party("second", Address(CALLER.host, 40002), "sip:x")
+    flow = ';+sip.instance="<urn:uuid:2>";reg-id=1'
+    ladder.play(f"""
+        second -> REGISTER sip:example.com | Contact: <sip:b@192.168.1.6>{flow} | Supported: outbound | {via(1)}
+        callee <- REGISTER sip:example.com | Contact: <sip:$second@10.0.0.1:5060>*
+        callee -> 200 REGISTER | Contact: <sip:$second@10.0.0.1:5060>;expires=3600
+        second <- 200 REGISTER | Flow-Timer: 12 | Via: *;keep=12*
+    """)
+
+
+def test_over_a_stream_it_is_asked_less_often(access: Callable[..., Ladder]) -> None:
+    ladder = access()
+    ladder.party("caller", Address("198.51.100.7", 40001), "sip:1001@192.0.2.1", "TCP", 5)
+    over_tcp = via(1).replace("UDP", "TCP")
+    ladder.play(f"{REGISTER} | {over_tcp}", REGISTERED.replace("expires=90", "expires=600 | Via: *;keep=120*"))
+
+
+def test_a_refusal_asks_nobody_to_keep_anything(access: Callable[..., Ladder]) -> None:
+    ladder = access()
+    ladder.play(f"""
+        {REGISTER} | {via(1)}
+        callee <- REGISTER sip:example.com
+        callee -> 403 REGISTER
+        caller <- 403 REGISTER | Via: *;keep;*
+    """)
+
+
+def test_without_a_registration_a_call_is_what_the_flow_is_kept_for(ladder: Ladder) -> None:
+    """RFC 6223 section 4.4: the same value in all responses to the INVITE."""
+    ladder.play(f"""
+        caller -> INVITE sdp | {via(1)}
+        caller <- 100 | Via: *;keep=25*
+        callee <- INVITE sdp
+        callee -> 180
+        caller <- 180 | Via: *;keep=25*
+        callee -> 200 sdp
+        callee <- ACK
+        caller <- 200 sdp | Via: *;keep=25*
+        caller -> ACK | {via(2)}
+        caller -> INVITE sdp | {via(3)}
+        caller <- 100 | Via: *;keep;*
+        callee <- INVITE sdp
+        callee -> 200 sdp
+        callee <- ACK
+        caller <- 200 sdp | Via: *;keep;*
+        caller -> ACK
+    """)
+
+
+def test_a_subscription_is_such_a_dialog_too(ladder: Ladder) -> None:
+    ladder.play(f"""
+        caller -> SUBSCRIBE sip:1001@192.0.2.1 | Event: presence | Expires: 60 | {via(1)}
+        callee <- SUBSCRIBE | Event: presence
+        callee -> 200 SUBSCRIBE | Expires: 60
+        caller <- 200 SUBSCRIBE | Via: *;keep=25*
+    """)

@@ -34,7 +34,7 @@ def register_flow(name: str, reg_id: int) -> str:
         {name} -> REGISTER sip:example.com | Supported: path, outbound | Contact: {contact} | Call-ID: flow-{reg_id}
         {PASSED}
         {TAKEN}
-        {name} <- 200 REGISTER | Require: outbound | Flow-Timer: 30
+        {name} <- 200 REGISTER | Require: outbound | Flow-Timer: 25
     """
 
 
