@@ -6,9 +6,10 @@ the same address, and nobody who guesses keeps out who knows. Whether there is s
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass, field
+
+from sbc.b2bua.hosts import source_of
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 300.0
 """Seconds: the first pause; each further failure doubles it, up to the longest one."""
@@ -68,7 +69,4 @@ class Attempts:
 
 
 def _key(source: str, user: str) -> tuple[str, str]:
-    """One who has an IPv6 address has the 2**64 beside it as well."""
-    if ":" in source:
-        source = str(ipaddress.ip_network((source.partition("%")[0], 64), strict=False).network_address)
-    return source, user[:_NAME]
+    return source_of(source), user[:_NAME]

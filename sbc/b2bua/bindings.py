@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sbc.b2bua import contacts, hooks, keeping, network, registrations
+from sbc.b2bua import contacts, hooks, hosts, keeping, network, registrations
 from sbc.b2bua.commands import BindingRecord, ForgetBinding, KeepBinding
 from sbc.b2bua.context import Context
 from sbc.sip import Hop, NameAddress, Request
@@ -77,6 +77,7 @@ def bind(
         keeps="keep" in asked.request.via.params,
     )
     context.registrations.bind(binding)
+    device.source = hosts.source_of(asked.hop.remote.host)
     if flow is not None:
         keeping.moved(context, flow.hop, asked.hop)
     keeping.registered(context, binding)
@@ -168,6 +169,8 @@ def restore(context: Context, records: Iterable[BindingRecord]) -> None:
         grace = max(access.expires_udp, access.expires_least) + GRACE
         for record in records:
             binding = registrations.restore(context.registrations, record, context.now, grace)
+            device = context.registrations.device(record.aor, record.device)
+            device.source = hosts.source_of(record.hop.remote.host)
             if binding is not None:
                 keeping.registered(context, binding, restored=True)
         plan(context)

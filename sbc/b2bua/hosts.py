@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Container
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -148,3 +150,12 @@ def _masked_tel(uri: Uri, border: Border) -> str:
         # a number of a domain's own plan (RFC 3966 5.1.5): now of ours
         return f"sip:{uri.user}@{border.our_host};user=phone"
     return f"tel:{uri.user}" + "".join(f";{name}={value}" if value else f";{name}" for name, value in kept.items())
+
+
+@lru_cache(4096)
+def source_of(host: str) -> str:
+    """Whose `host` (an IP address) is, as far as shares and limits go: one who has an IPv6 address has the 2**64 beside
+    it as well."""
+    if ":" not in host:
+        return host
+    return str(ipaddress.ip_network((host.partition("%")[0], 64), strict=False).network_address)

@@ -115,16 +115,6 @@ def _refresh(
         context.out.append(Abandon(transaction))
 
 
-def turned_away(
-    context: Context, request: Request, transaction: TransactionId, cached: registrations.Binding | None, why: str
-) -> None:
-    """The registrar is not asked: the phone keeps what it has, or comes again later."""
-    if not kept(context, request, transaction, cached, why):
-        wait = str(context.intake.retry_after(context.now))
-        refusal = hooks.Reject("registrations", 503, why, headers=(("Retry-After", wait),))
-        respond(context, request, transaction, refusal)
-
-
 def kept(
     context: Context, request: Request, transaction: TransactionId, cached: registrations.Binding | None, why: str
 ) -> bool:
@@ -185,11 +175,22 @@ def answer_all(
     answer(context, "", request, transaction, 200, "", (*told, *headers), to_tag or context.tokens.tag())
 
 
-def respond(context: Context, request: Request, transaction: TransactionId, verdict: hooks.Reject) -> None:
+def respond(
+    context: Context, request: Request, transaction: TransactionId, verdict: hooks.Reject, to_tag: str = ""
+) -> None:
     """Refuse a REGISTER. Why is told to the operator, but for a phone that has only to show its password."""
     if verdict.status != 401 or verdict.reason not in ("", authentication.NO_CREDENTIALS):
         via = request.via  # which says by now where the request came from
         who = f"{request.to.uri_text} from {via.params.get('received') or via.host} refused: {verdict.status}"
         told = Decided("", context.now, "admit", verdict.policy, f"REGISTER of {who}", verdict.reason)
         context.out.append(told)
-    answer(context, "", request, transaction, verdict.status, verdict.phrase, verdict.headers, context.tokens.tag())
+    answer(
+        context,
+        "",
+        request,
+        transaction,
+        verdict.status,
+        verdict.phrase,
+        verdict.headers,
+        to_tag or context.tokens.tag(),
+    )

@@ -8,8 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sbc.b2bua import bindings, contacts, network, refreshing, registrar_side, registrations, watching, whereabouts
-from sbc.b2bua.commands import SendRequest
+from sbc.b2bua import (
+    bindings,
+    contacts,
+    hosts,
+    intake,
+    network,
+    refreshing,
+    registrar_side,
+    registrations,
+    watching,
+    whereabouts,
+)
+from sbc.b2bua.commands import Abandon, SendRequest
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import Reject
 from sbc.sip import (
@@ -46,6 +57,8 @@ class Pending:
     """Further ways to the registrar, for when this one fails."""
     wanted: int
     """Seconds asked for."""
+    comer: intake.Comer
+    """Who wants it, as the intake knows it."""
     cached: registrations.Binding | None
     """What the phone can be told if the registrar does not answer."""
     again: bool = False
@@ -64,25 +77,56 @@ def request_received(context: Context, request: Request, transaction: Transactio
     if isinstance(asked, Reject) or refusal is not None:
         assert refusal is not None
         refreshing.respond(context, request, transaction, refusal)
-    elif not context.intake.admit(request.call_id, context.now):
-        why = "the registrar does not answer" if context.alive.down else "the registrar has enough to do"
-        refreshing.turned_away(context, request, transaction, cached, why)
+        return
+    comer = _comer(context, asked)
+    if context.intake.admit(comer, context.now):
+        _pass(context, asked, comer, cached)
     else:
-        _pass(context, asked, cached)
+        why = "the registrar does not answer" if context.alive.down else "the registrar has enough to do"
+        _turned_away(context, asked, comer, cached, why)
 
 
-def _pass(context: Context, asked: contacts.Asked, cached: registrations.Binding | None) -> None:
+def _comer(context: Context, asked: contacts.Asked) -> intake.Comer:
+    """A device is known where it came from last; so are new ones of the same user there."""
+    source = hosts.source_of(asked.hop.remote.host)
+    wanted = [wish.device for wish in asked.wishes]
+    for device in (*wanted, *context.registrations.by_aor(asked.aor)):
+        if device.source == source:
+            return intake.Comer(source, device.token, True, asked.request.call_id)
+    return intake.Comer(source, wanted[0].token if wanted else asked.aor, False, asked.request.call_id)
+
+
+def _turned_away(
+    context: Context,
+    asked: contacts.Asked,
+    comer: intake.Comer,
+    cached: registrations.Binding | None,
+    why: str,
+    at_least: int = 0,
+) -> None:
+    """The registrar is not asked: the phone keeps what it has, or comes again later, in `at_least` seconds."""
+    request, transaction = asked.request, asked.transaction
+    if not refreshing.kept(context, request, transaction, cached, why):
+        wait = str(context.intake.retry_after(comer, context.now, at_least))
+        refusal = Reject("registrations", 503, why, headers=(("Retry-After", wait),))
+        tag = context.registrations.disguised(f"{request.cseq.number} {request.call_id}")
+        refreshing.respond(context, request, transaction, refusal, tag)
+        if asked.hop.transport == "UDP":  # as with refreshes: of a flood nothing stays behind
+            context.out.append(Abandon(transaction))
+
+
+def _pass(context: Context, asked: contacts.Asked, comer: intake.Comer, cached: registrations.Binding | None) -> None:
     access = context.access
     peer = context.network.peers[access.registrar]
     ways = whereabouts.ways_to(context, peer)
     listener = context.places.listener_of(ways[0]) if ways else None
     if listener is None:
-        context.intake.failed(context.now)
-        refreshing.turned_away(context, asked.request, asked.transaction, cached, "nobody knows where the registrar is")
+        context.intake.shut(context.now)
+        _turned_away(context, asked, comer, cached, "nobody knows where the registrar is")
         return
     wanted = max(access.expires_inside, context.intake.least)
     request = registrar_side.passed(context, asked, listener, wanted, False)
-    _send(context, Pending(asked, request, ways[0], tuple(ways[1:]), wanted, cached), peer)
+    _send(context, Pending(asked, request, ways[0], tuple(ways[1:]), wanted, comer, cached), peer)
 
 
 def _send(context: Context, pending: Pending, peer: network.Peer) -> None:
@@ -94,11 +138,12 @@ def _send(context: Context, pending: Pending, peer: network.Peer) -> None:
 
 
 def impatient(context: Context, branch: TransactionId) -> None:
-    """The registrar is silent: others do not wait for it, and this phone does not where it can be told something."""
+    """The registrar is silent about a REGISTER: its phone does not wait longer where it can be told something, nor do
+    others if it is not the only one."""
     pending = context.pending.get(branch)
     if not isinstance(pending, Pending):
         return
-    context.intake.failed(context.now)
+    context.intake.trouble(pending.comer, context.now)
     watching.silent(context, context.access.registrar)
     if not pending.answered:
         asked, why = pending.asked, "the registrar does not answer"
@@ -158,10 +203,10 @@ def _ask_for_longer(context: Context, pending: Pending, response: Response) -> N
 
 
 def _down(context: Context, pending: Pending, why: str, retry_after: str | None) -> None:
-    context.intake.failed(context.now, _seconds(retry_after))
+    pause = _seconds(retry_after)
+    context.intake.trouble(pending.comer, context.now, pause)
     if not pending.answered:
-        asked = pending.asked
-        refreshing.turned_away(context, asked.request, asked.transaction, pending.cached, why)
+        _turned_away(context, pending.asked, pending.comer, pending.cached, why, pause)
 
 
 def _seconds(text: str | None) -> int:

@@ -43,6 +43,8 @@ class Device:
     """What its temporary GRUUs of our own registrar belong to: another text when these end."""
     flows: dict[int, Binding] = field(default_factory=dict)
     """By reg-id, the one that registered last at the end."""
+    source: str = ""
+    """Where it was when the registrar accepted it last: `sbc.b2bua.hosts.source_of`."""
     dialogs: dict[DialogKey, None] = field(default_factory=dict)
     """Of legs that go where the device is: the keys (an empty set takes three times the memory)."""
 

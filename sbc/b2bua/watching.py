@@ -78,7 +78,7 @@ def _settled(context: Context, sign: Sign) -> None:
     context.deadlines.set("", DEADLINE, max(context.now + 1.0, context.alive.asked_at + watch))
     _see(context, sign)
     if context.alive.down:
-        context.intake.failed(context.now, watch + _PATIENCE)
+        context.intake.shut(context.now, watch + _PATIENCE)
     elif former is not context.alive.state is State.DOUBTED:
         context.deadlines.set("", DEADLINE, context.now)
 
@@ -133,7 +133,7 @@ def _see(context: Context, sign: Sign) -> None:
     alive.state = TRANSITIONS[alive.state, sign]
     if alive.down and not was_down:
         alive.since = now
-        context.intake.failed(now, context.access.watch + _PATIENCE)
+        context.intake.shut(now, context.access.watch + _PATIENCE)
         context.out.append(Noticed(f"peer {name} does not answer: phones that are registered stay so, without it"))
     elif was_down and not alive.down:
         alive.back = now

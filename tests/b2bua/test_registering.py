@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from sbc.b2bua import KeepBinding
@@ -119,15 +121,38 @@ def test_a_phone_whose_address_changes_is_reached_there_once_the_registrar_agree
     assert access.edge.b2bua.registered.counts() == (1, 1)
 
 
+def register_others(ladder: Ladder, users: Iterable[int]) -> None:
+    for user in users:
+        send(ladder, f"caller -> REGISTER sip:example.com | To: <sip:{user}@example.com> | Call-ID: {user}")
+
+
 def test_who_is_new_while_the_registrar_is_silent_is_told_when_to_come_again(access: Ladder) -> None:
-    send(access, REFRESH)
+    """Three that it leaves without answer are enough to tell the next one at once."""
+    register_others(access, (1, 2, 3))
     access.wait(4.5)
     access.parties["callee"].inbox.clear()
-    send(access, REFRESH)
+    register_others(access, (4,))
     access.play("caller <- 503 REGISTER | Retry-After: *")
     access.wait(32.0)
     access.parties["callee"].inbox.clear()
+    access.play(*["caller <- 503 REGISTER | Retry-After: *"] * 3)
+
+
+def test_the_trouble_of_one_device_is_not_that_of_others(access: Ladder) -> None:
+    access.play(
+        REFRESH,
+        TO_THE_PBX,
+        "callee -> 503 REGISTER | Retry-After: 45",
+        "caller <- 503 REGISTER | Retry-After: 45",
+    )
+    register_others(access, (2,))
+    access.play("callee <- REGISTER | To: <sip:2@example.com>", "callee -> 503 REGISTER", "caller <- 503 REGISTER")
+    register_others(access, (3,))
+    access.wait(4.5)  # it is silent about this one
+    access.parties["callee"].inbox.clear()
+    register_others(access, (4,))
     access.play("caller <- 503 REGISTER | Retry-After: *")
+    assert not access.parties["callee"].inbox, "now there were three in a row"
 
 
 def test_a_registrar_that_wants_longer_intervals_gets_them_and_the_phone_does_not_notice(access: Ladder) -> None:
