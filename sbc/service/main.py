@@ -6,6 +6,7 @@ Starts in milliseconds: what a subcommand needs is imported when it runs.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -36,12 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return FAULTY
         args.state_directory, args.database = where
         args.open_record = _open_record
-        args.open_registrations = partial(_open_registrations, args.config)
+        args.open_registrations = partial(_open_registrations, args.state_directory)
         args.open_users = _open_users
     try:
         status: int = args.run(args)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # who reads it (head, less) has seen enough; what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
     return status
 
 
@@ -70,10 +75,13 @@ def _state(state: str | None, config: str | None) -> tuple[Path, Path] | None:
 
         try:
             found = load(config)
-            return found.state_directory, found.database
         except ConfigError as error:
             print(error, file=sys.stderr)
             return None
+        folder = found.state_directory
+        if found.document.service.state_directory is None and paths.is_of_the_unit(config):
+            folder = paths.SYSTEM_STATE
+        return folder, folder / (found.document.records.path or paths.DATABASE)
     database = paths.database_to_read()
     return database.parent, database
 
@@ -84,16 +92,11 @@ def _open_record(path: Path) -> Any:
     return CallReader(path)
 
 
-def _open_registrations(config: str | None, database: Path) -> Any:
-    """They lie beside the record of calls, unless a configuration has put that elsewhere."""
+def _open_registrations(state_directory: Path, database: Path) -> Any:
+    """They lie in the state directory, wherever a configuration has put the record of calls."""
     from sbc.store import RegistrationReader
 
-    folder = database.parent
-    if config is not None:
-        from sbc.service.config import load
-
-        folder = load(config).state_directory
-    return RegistrationReader(folder / paths.REGISTRATIONS)
+    return RegistrationReader(state_directory / paths.REGISTRATIONS)
 
 
 def _open_users(state_directory: Path) -> Any:

@@ -11,6 +11,8 @@ REGISTRATIONS = "registrations.sqlite"
 """Beside it, in the state directory."""
 SYSTEM_STATE = Path("/var/lib/sbc")
 """What systemd/sbc.service gives the service as its $STATE_DIRECTORY."""
+SYSTEM_CONFIGURATION = Path("/etc/sbc/sbc.toml")
+"""What it is started with."""
 
 
 def state_directory(environ: Mapping[str, str] = os.environ) -> tuple[Path, str]:
@@ -20,7 +22,12 @@ def state_directory(environ: Mapping[str, str] = os.environ) -> tuple[Path, str]
     if given := environ.get("XDG_STATE_HOME"):
         return Path(given) / "sbc", "$XDG_STATE_HOME"
     home = environ.get("HOME") or os.path.expanduser("~")
-    return Path(home) / ".local/state/sbc", "$HOME"
+    return Path(home) / ".local/state/sbc", "$HOME; under systemd its $STATE_DIRECTORY"
+
+
+def is_of_the_unit(file: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether `file` is the configuration of the systemd service, of which one asks from outside."""
+    return "STATE_DIRECTORY" not in environ and Path(file).absolute() == SYSTEM_CONFIGURATION
 
 
 def _last_written(path: Path) -> float:

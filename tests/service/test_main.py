@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from sbc.service import paths
 from sbc.service.config import parse
 from sbc.service.main import main, toml_text
 from tests.support.machine import EDGE
@@ -75,11 +77,36 @@ def test_the_record_is_looked_for_where_the_operator_says(
         assert str(place / "calls.sqlite") in capsys.readouterr().err
 
 
+def test_the_configuration_of_the_systemd_service_leads_to_the_state_of_that(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which it need not name: systemd tells the service, and nobody tells who asks."""
+    file = tmp_path / "sbc.toml"
+    file.write_text(MINIMAL.read_text())
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "own"))
+    monkeypatch.setattr(paths, "SYSTEM_CONFIGURATION", file)
+    monkeypatch.setattr(paths, "SYSTEM_STATE", tmp_path / "system")
+    for command in ("calls", "registrations"):
+        assert main([command, "--config", str(file)]) == 1
+        assert str(tmp_path / "system") in capsys.readouterr().err
+
+
 def test_a_faulty_configuration_does_not_tell_where_the_record_is(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["calls", "--config", str(tmp_path / "none.toml")]) == 1
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_who_reads_the_beginning_only_sees_nothing_else() -> None:
+    code = f"import sys, sbc.service.main as m; sys.exit(m.main(['check', {str(MINIMAL)!r}]))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    finished = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert finished.returncode == 0
+    assert "BrokenPipe" not in finished.stderr
 
 
 def test_the_command_starts_without_the_heavy_libraries() -> None:
