@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import math
+import signal
 import subprocess
 import wave
 from pathlib import Path
@@ -147,6 +148,10 @@ class Baresip:
 
     def stop(self) -> None:
         end_process(self._process)
+
+    def kill(self) -> None:
+        """It is gone without a word."""
+        end_process(self._process, signal.SIGKILL)
 
     def heard(self) -> tuple[array.array[int], int]:
         """The samples that it decoded, and their rate in Hz; complete after `stop`."""

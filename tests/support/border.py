@@ -44,16 +44,18 @@ class _Watch:
 
 
 class Border:
-    """Public side, SBC, private side. The captures begin before the SBC does."""
+    """Public side, SBC, private side. The captures begin before the SBC does.
 
-    def __init__(self, config: str = PLAIN, *, nat: bool = False) -> None:
+    `start` puts it into the lab; left out: as it stands here, with `config`."""
+
+    def __init__(self, config: str = PLAIN, *, nat: bool = False, start: Callable[[Lab], Edge] | None = None) -> None:
         self.lab = Lab(nat=nat)
         self._captures: list[Capture] = []
         self._taken: list[Frame] = []
         try:
             self._public, self._private = Capture(self.lab.public), Capture(self.lab.private)
             self._captures = [self._public, self._private]
-            self.edge = Edge(self.lab, config)
+            self.edge = start(self.lab) if start else Edge(self.lab, config)
         except BaseException:
             self._close()
             raise
