@@ -15,6 +15,7 @@ from sbc.b2bua import (
     joining,
     keeping,
     outside,
+    refreshing,
     registering,
     registrar,
     reliable,
@@ -72,6 +73,7 @@ from sbc.media import (
 from sbc.sip import (
     AckReceived,
     CancelReceived,
+    Glance,
     Packet,
     RequestReceived,
     Response,
@@ -181,6 +183,11 @@ class B2bua:
         context = self._begin(now)
         self._take[type(event)](event)
         return self._commands(context)
+
+    def recognise(self, seen: Glance, now: float) -> list[Command] | None:
+        """Answer a request that was only glanced at; None: it has to be read."""
+        context = self._begin(now)
+        return self._commands(context) if refreshing.recognised(context, seen) else None
 
     def next_deadline(self) -> float | None:
         return self._context.deadlines.next()

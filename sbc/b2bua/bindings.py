@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sbc.b2bua import contacts, hooks, hosts, keeping, network, registrations
-from sbc.b2bua.commands import BindingRecord, ForgetBinding, KeepBinding
+from sbc.b2bua import commands, contacts, hooks, hosts, keeping, network, registrations
 from sbc.b2bua.context import Context
 from sbc.sip import Hop, NameAddress, Request
 
@@ -109,19 +108,19 @@ def shown(address: NameAddress, written: str, gruus: Mapping[str, str]) -> str:
 
 def keep(context: Context, binding: registrations.Binding) -> None:
     binding.kept_at = context.now
-    context.out.append(KeepBinding(binding.record()))
+    context.out.append(commands.KeepBinding(binding.record()))
 
 
 def drop(context: Context, binding: registrations.Binding) -> None:
     context.registrations.unbind(binding)
-    context.out.append(ForgetBinding(binding.key))
+    context.out.append(commands.ForgetBinding(binding.key))
     keeping.gone(context, binding.hop)
     _follow(context, binding.device)
 
 
 def remove(context: Context, device: registrations.Device) -> None:
     for binding in context.registrations.remove(device):
-        context.out.append(ForgetBinding(binding.key))
+        context.out.append(commands.ForgetBinding(binding.key))
         keeping.gone(context, binding.hop)
 
 
@@ -150,7 +149,7 @@ def due(context: Context) -> None:
     """Some time is over that the table knows of."""
     flows, _ = context.registrations.expire(context.now)
     for binding in flows:
-        context.out.append(ForgetBinding(binding.key))
+        context.out.append(commands.ForgetBinding(binding.key))
         _follow(context, binding.device)
     plan(context)
 
@@ -162,7 +161,7 @@ def plan(context: Context) -> None:
         context.deadlines.set("", DEADLINE, when + 1.0)
 
 
-def restore(context: Context, records: Iterable[BindingRecord]) -> None:
+def restore(context: Context, records: Iterable[commands.BindingRecord]) -> None:
     """Go on with what was registered before a restart."""
     access = context.settings.access
     if access is not None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sbc.b2bua.hooks import Resolve
 from sbc.b2bua.network import Users
 from sbc.media import Flow, FlowId
-from sbc.sip import Hop, Packet, Request, Response, TransactionId
+from sbc.sip import Hop, Packet, Request, Response, TransactionId, Transmit
 
 CallId = str
 """Our own name of a call, in logs, records and the command line; never on the wire."""
@@ -303,4 +303,5 @@ Command = (
     | CallEnded
     | KeepBinding
     | ForgetBinding
+    | Transmit
 )

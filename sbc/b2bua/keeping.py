@@ -11,10 +11,8 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from sbc.b2bua.commands import HoldFlow, Ping, SendRequest
+from sbc.b2bua import commands, network, registrations
 from sbc.b2bua.context import Context, own_question
-from sbc.b2bua.network import KeepAlive
-from sbc.b2bua.registrations import Binding
 from sbc.sip import Hop, Request, ResponseReceived, TransactionFailed, TransactionTimedOut
 
 DEADLINE = "keep-alives"
@@ -67,17 +65,17 @@ def agree(context: Context, request: Request, hop: Hop) -> None:
         request.headers.replace_first("Via", str(via._replace(params=params)))
 
 
-def registered(context: Context, binding: Binding, *, restored: bool = False) -> None:
+def registered(context: Context, binding: registrations.Binding, *, restored: bool = False) -> None:
     """A phone has registered over a flow, or again."""
     wanted = context.access.keepalive
     hop = binding.hop
     if hop.connection is not None:
-        context.out.append(HoldFlow(hop, binding.until - context.now))
-    if hop.transport != "UDP" or binding.reg_id or binding.path or wanted is KeepAlive.OFF:
+        context.out.append(commands.HoldFlow(hop, binding.until - context.now))
+    if hop.transport != "UDP" or binding.reg_id or binding.path or wanted is network.KeepAlive.OFF:
         return
     if binding.keeps:
         context.mappings.drop(hop)
-    elif binding.nat or wanted is KeepAlive.ALL:
+    elif binding.nat or wanted is network.KeepAlive.ALL:
         context.mappings.keep(hop, binding.contact, binding.until, context.now, restored)
         _plan(context)
 
@@ -99,7 +97,7 @@ def due(context: Context) -> None:
         if question:
             _ask(context, mapping.hop, mapping.contact)
         else:
-            context.out.append(Ping(mapping.hop))
+            context.out.append(commands.Ping(mapping.hop))
     _plan(context)
 
 
@@ -114,7 +112,7 @@ def _ask(context: Context, hop: Hop, contact: str) -> None:
     if request is not None:
         branch = context.tokens.branch()
         context.pending[branch] = Question(hop)
-        context.out.append(SendRequest("", branch, request, hop))
+        context.out.append(commands.SendRequest("", branch, request, hop))
 
 
 def answered(context: Context, event: ResponseReceived, question: Question) -> None:

@@ -7,11 +7,11 @@ the registrar has granted. The phone never gets longer than the registrar would 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from zlib import crc32
 
-from sbc.b2bua import authentication, bindings, contacts, hooks, keeping, locating, network, registrations
-from sbc.b2bua.commands import Abandon, Decided
+from sbc.b2bua import authentication, bindings, commands, contacts, hooks, keeping, locating, network, registrations
 from sbc.b2bua.context import Context, answer
-from sbc.sip import Hop, Request, SipError, TransactionId
+from sbc.sip import Glance, Hop, Limits, Packet, Request, SipError, TransactionId, Transmit, Via, glance
 
 MARGIN = 32
 """Seconds before the end of the registrar's binding that the phone gets for renewing it: a transaction's life."""
@@ -19,6 +19,8 @@ _SPREAD = 0.1
 """Part of the time granted by the registrar over which the renewals of all devices are spread."""
 _WRITE_EVERY = 600.0
 """Seconds after which a binding is written down though nothing has happened but refreshes."""
+REFRESHED = "refreshed here"
+_UNLIMITED = Limits()
 _FEW = 16
 """Bindings of one flow that are looked through."""
 
@@ -49,9 +51,9 @@ def answered(
     if bindings.out_of_order(request, binding) and not _repeated(request, binding):
         respond(context, request, transaction, hooks.Reject("registrations", 500, "CSeq out of order"))
         return True
-    if _due(context, context.access, binding, expires):
+    if _due(context, context.access, binding, limited(context.access, binding.hop, expires)):
         return False
-    _refresh(context, request, transaction, binding, expires, "refreshed here")
+    _refresh(context, request, transaction, binding, expires, REFRESHED)
     return True
 
 
@@ -65,14 +67,20 @@ def _of_user(context: Context, request: Request, hop: Hop) -> list[registrations
 
 
 def _repeated(request: Request, binding: registrations.Binding) -> bool:
-    return request.cseq.number == binding.cseq and request.via.params.get("branch") == binding.branch is not None
+    return request.cseq.number == binding.cseq and _mark(request.via) == binding.branch != 0
 
 
-def _due(context: Context, access: network.Access, binding: registrations.Binding, expires: int) -> str:
-    """Why the registrar is to see this refresh; "" if it need not."""
+def _mark(via: Via) -> int:
+    """A number for a branch; 0: there is none. Who makes two branches of one number has only himself fooled."""
+    branch = via.params.get("branch")
+    return 0 if branch is None else crc32(branch.encode()) or 1
+
+
+def _due(context: Context, access: network.Access, binding: registrations.Binding, wanted: int) -> str:
+    """Why the registrar is to see this refresh, for `wanted` seconds at most; "" if it need not."""
     device = binding.device
     spread = int(device.token[:4], 16) / 0x10000 * _SPREAD * device.inside_granted
-    if context.now + limited(access, binding.hop, expires) + MARGIN + spread >= device.granted_until:
+    if context.now + wanted + MARGIN + spread >= device.granted_until:
         return "the registrar's binding is due"
     if context.alive.down or device.checked < context.alive.back:
         return "the registrar is away, or was and may have forgotten"
@@ -95,24 +103,72 @@ def _refresh(
 ) -> None:
     """Answer a refresh out of the cache: never for longer than the registrar's binding lasts. Nothing is remembered of
     it but what stands in the binding, since it is answered the same if it is repeated (RFC 3261 section 8.2.7)."""
-    access = context.access
+    wanted = limited(context.access, binding.hop, expires)
+    _renew(context, binding, request.call_id, request.cseq.number, request.via, wanted, decision)
+    tag = _tag(context, binding)
+    answer_all(context, request, transaction, binding.aor, binding, to_tag=tag)
+    if binding.hop.transport == "UDP":
+        context.out.append(commands.Abandon(transaction))
+        seen = glance(Packet(request.raw, binding.hop), _UNLIMITED)
+        binding.common = seen.common if seen is not None and seen.shows(request) else 0
+        binding.wanted = wanted
+
+
+def _renew(
+    context: Context,
+    binding: registrations.Binding,
+    call_id: str,
+    cseq: int,
+    via: Via,
+    wanted: int,
+    decision: str,
+) -> None:
+    """The binding lasts `wanted` seconds from now, if the registrar's does."""
     now = context.now
-    granted = min(limited(access, binding.hop, expires), int(binding.device.inside_until - now))
-    binding.call_id = request.call_id
-    binding.cseq = request.cseq.number
-    binding.branch = request.via.params.get("branch")
+    granted = min(wanted, int(binding.device.inside_until - now))
+    binding.call_id = call_id
+    binding.cseq = cseq
+    binding.branch = _mark(via)
     binding.granted = granted
     binding.decision = decision
-    binding.keeps = "keep" in request.via.params
+    binding.keeps = "keep" in via.params
     if context.registrations.refresh(binding, min(now + granted + bindings.GRACE, binding.device.inside_until)):
         bindings.plan(context)
     keeping.registered(context, binding)
     if now - binding.kept_at > _WRITE_EVERY:
         bindings.keep(context, binding)
-    tag = context.registrations.disguised(f"{binding.cseq} {request.call_id}")
-    answer_all(context, request, transaction, binding.aor, binding, to_tag=tag)
-    if binding.hop.transport == "UDP":
-        context.out.append(Abandon(transaction))
+
+
+def _tag(context: Context, binding: registrations.Binding) -> str:
+    """The To tag of what is answered without a transaction: the same for the same request (RFC 3261 section 8.2.7)."""
+    return context.registrations.disguised(f"{binding.cseq} {binding.call_id}")
+
+
+def recognised(context: Context, seen: Glance) -> bool:
+    """Answer a REGISTER that was not read, if it is in all that counts the one that `_refresh` has answered before over
+    this flow. All that depends on the time and on what has happened since is looked at as if it had been read."""
+    hop = seen.packet.hop
+    held = context.registrations.over(hop)
+    binding = next((each for each in held if each.common == seen.common), None) if len(held) <= _FEW else None
+    if binding is None:
+        return False
+    if binding.call_id == seen.call_id and seen.cseq <= binding.cseq:
+        if seen.cseq != binding.cseq or _mark(seen.via) != binding.branch:
+            return False
+    if _due(context, context.access, binding, binding.wanted) or not admitted(context, seen.request, hop):
+        return False
+    _renew(context, binding, seen.call_id, seen.cseq, seen.via, binding.wanted, REFRESHED)
+    headers = _listed(context, binding.aor, binding)
+    if context.settings.user_agent:
+        headers.append(("Server", context.settings.user_agent))
+    context.out.append(Transmit(seen.accepted(_tag(context, binding), headers), seen.response_hop, None, ""))
+    return True
+
+
+def admitted(context: Context, request: Request, hop: Hop) -> bool:
+    peer, zone = context.places.peer(hop.zone, hop.remote.host), context.network.zones[hop.zone]
+    view = hooks.CallView(request, hop, zone, peer, len(context.calls), context.draining)
+    return isinstance(context.hooks.admit(view), hooks.Pass)
 
 
 def kept(
@@ -122,7 +178,7 @@ def kept(
     if cached is None or not _lasts(context, cached):
         return False
     expires = contacts.expires_of(request, request.contact) if request.contact is not None else 0
-    _refresh(context, request, transaction, cached, expires, f"refreshed here: {why}")
+    _refresh(context, request, transaction, cached, expires, f"{REFRESHED}: {why}")
     return True
 
 
@@ -153,6 +209,14 @@ def answer_all(
 ) -> None:
     """200 with all that is registered (10.3 step 8). `binding` is the one that it is about, if one; `zone` is where the
     answer goes, if phones are in several: hidden ones elsewhere are not told of."""
+    if binding is not None:
+        keeping.agree(context, request, binding.hop)
+    told = (*_listed(context, aor, binding, zone), *headers)
+    answer(context, "", request, transaction, 200, "", told, to_tag or context.tokens.tag())
+
+
+def _listed(context: Context, aor: str, binding: registrations.Binding | None, zone: str = "") -> list[tuple[str, str]]:
+    """The header fields of such an answer."""
     now = context.now
     told: list[tuple[str, str]] = []
     for device in context.registrations.by_aor(aor):
@@ -163,7 +227,6 @@ def answer_all(
             if left > 0:
                 told.append(("Contact", f"{flow.shown};expires={left}"))
     if binding is not None:
-        keeping.agree(context, request, binding.hop)
         if binding.reg_id:
             # RFC 5626 section 6: "the registrar MUST include ... outbound in a Require header field"
             told.append(("Require", "outbound"))
@@ -172,7 +235,7 @@ def answer_all(
             told.append(("Path", ", ".join(binding.path)))
         if binding.device.associated:
             told.append(("P-Associated-URI", ", ".join(binding.device.associated)))
-    answer(context, "", request, transaction, 200, "", (*told, *headers), to_tag or context.tokens.tag())
+    return told
 
 
 def respond(
@@ -182,7 +245,7 @@ def respond(
     if verdict.status != 401 or verdict.reason not in ("", authentication.NO_CREDENTIALS):
         via = request.via  # which says by now where the request came from
         who = f"{request.to.uri_text} from {via.params.get('received') or via.host} refused: {verdict.status}"
-        told = Decided("", context.now, "admit", verdict.policy, f"REGISTER of {who}", verdict.reason)
+        told = commands.Decided("", context.now, "admit", verdict.policy, f"REGISTER of {who}", verdict.reason)
         context.out.append(told)
     answer(
         context,

@@ -87,8 +87,13 @@ class Binding:
     """What of the REGISTER told that a NAT stands before the phone; see `sbc.b2bua.keeping`."""
     kept_at: float = 0.0
     """When it was last written down."""
-    branch: str | None = None
-    """Of the last REGISTER that was answered here; if it is repeated it has the same one (RFC 3261 section 17.2.3)."""
+    branch: int = 0
+    """A number for that of the last REGISTER that was answered here; if it is repeated it has the same one (RFC 3261
+    section 17.2.3). 0: none was, or it had none."""
+    common: int = 0
+    """What that one had in common with others that ask for the same (`sbc.sip.Glance`); 0: nothing is known of it."""
+    wanted: int = 0
+    """Seconds that those ask for, as far as phones are given so many."""
     keeps: bool = False
     """The phone keeps the flow alive, until it registers again (RFC 6223)."""
     watched: float = 0.0

@@ -54,6 +54,7 @@ from sbc.sip import (
     Absorbed,
     Deliver,
     Effect,
+    Glance,
     Hop,
     Packet,
     Refused,
@@ -90,6 +91,8 @@ class Session(Protocol):
     def start(self, now: float, bindings: Iterable[BindingRecord] = ()) -> list[Command]: ...
 
     def handle(self, event: Event, now: float) -> list[Command]: ...
+
+    def recognise(self, seen: Glance, now: float) -> list[Command] | None: ...
 
     def next_deadline(self) -> float | None: ...
 
@@ -251,11 +254,14 @@ class Driver:
         now = self._now()
         self._busy = True
         try:
-            effects = self._stack.receive(packet, now)
+            seen = self._stack.glance(packet)
+            wanted: Iterable[Effect | Command] | None = None if seen is None else self._session.recognise(seen, now)
+            if wanted is None:
+                wanted = self._stack.receive(packet, now)
         except Exception:
             self._bug("receiving", sip_call_id(packet.data))
         else:
-            self._carry_out(effects, now)
+            self._carry_out(wanted, now)
         self._settle(now)
 
     def failed(self, transaction: TransactionId, reason: str) -> None:

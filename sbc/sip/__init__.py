@@ -17,6 +17,7 @@ from sbc.sip.digest import (
     without_auth_int,
 )
 from sbc.sip.errors import LocalProtocolError, RemoteProtocolError, SipError
+from sbc.sip.glance import Glance, glance
 from sbc.sip.grammar import canonical_host, quote, split_list, unquote
 from sbc.sip.header_values import (
     MAX_CSEQ,
@@ -73,6 +74,7 @@ __all__ = [
     "Deliver",
     "Dialog",
     "Effect",
+    "Glance",
     "Headers",
     "Hop",
     "Limits",
@@ -103,6 +105,7 @@ __all__ = [
     "answer_challenge",
     "canonical_host",
     "escape_user",
+    "glance",
     "ha1",
     "known_algorithm",
     "make_response",

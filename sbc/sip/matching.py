@@ -43,8 +43,13 @@ def server_key(request: Request, via: Via, zone: str, method: str, to_tag: str) 
     """
     branch = via.params.get("branch")
     if branch is not None and branch.startswith(MAGIC_COOKIE):
-        return f"{branch} {via.host}:{via.port} {method} {zone}"
+        return usual_key(via, zone, method)
     return f"{request.uri} {request.from_.tag} {to_tag} {request.call_id} {request.cseq.number} {via} {method} {zone}"
+
+
+def usual_key(via: Via, zone: str, method: str) -> str:
+    """`server_key` where the branch has the magic cookie."""
+    return f"{via.params['branch']} {via.host}:{via.port} {method} {zone}"
 
 
 def is_rfc2543(via: Via) -> bool:
@@ -54,21 +59,27 @@ def is_rfc2543(via: Via) -> bool:
 
 
 def note_source(request: Request, via: Via, source: Address) -> None:
-    """Write where a request came from into its topmost Via: `received` where the sent-by says otherwise (18.2.1), and
-    `rport` with `received` where `rport` was asked for (RFC 3581 section 4). What a sender forged there is replaced."""
+    """Write where a request came from into its topmost Via, if that is to be written there."""
+    value = noted(via, source)
+    if value is not None:
+        request.headers.replace_first("Via", value)
+
+
+def noted(via: Via, source: Address) -> str | None:
+    """The value of a request's topmost Via with where the request came from: `received` where the sent-by says
+    otherwise (18.2.1), and `rport` with `received` where `rport` was asked for (RFC 3581 section 4). What a sender
+    forged there is replaced. None: it stays as it is."""
     params = via.params
     if "rport" in params:
-        noted = {**params, "received": source.host, "rport": str(source.port)}
+        changed = {**params, "received": source.host, "rport": str(source.port)}
     elif via.host != source.host:
-        noted = {**params, "received": source.host}
+        changed = {**params, "received": source.host}
     elif "received" in params:
-        noted = {name: value for name, value in params.items() if name != "received"}
+        changed = {name: value for name, value in params.items() if name != "received"}
     else:
-        return
+        return None
     port = "" if via.port is None else f":{via.port}"
-    request.headers.replace_first(
-        "Via", f"{via.protocol}/{via.transport} {bracketed(via.host)}{port}{write_parameters(noted)}"
-    )
+    return f"{via.protocol}/{via.transport} {bracketed(via.host)}{port}{write_parameters(changed)}"
 
 
 def response_hop(hop: Hop, via: Via) -> Hop:

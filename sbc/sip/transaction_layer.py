@@ -11,6 +11,7 @@ from sbc.sip.deadlines import Deadlines
 from sbc.sip.derived import cancel_request, checked_values
 from sbc.sip.dialog import check_dialog
 from sbc.sip.errors import LocalProtocolError, RemoteProtocolError
+from sbc.sip.glance import Glance, glance
 from sbc.sip.header_values import Via, parse_name_address, parse_via
 from sbc.sip.machines import advance, start
 from sbc.sip.matching import SentBy, fallback_address, is_rfc2543, is_unicast, note_source, response_hop, server_key
@@ -117,6 +118,16 @@ class SipStack:
             if error.request is None and isinstance(message, Request):
                 error.request = message
             return self._refuse(packet, error)
+
+    def glance(self, packet: Packet) -> Glance | None:
+        """What can be told of a datagram without reading it: of a REGISTER that would be given to the transaction user
+        as something new, and that can be answered without anything being remembered of it (8.2.7). None: it has to be
+        received."""
+        seen = glance(packet, self._limits)
+        if seen is None or seen.transaction in self._servers or seen.merge_key in self._unanswered:
+            return None
+        load = len(self._clients) + len(self._servers)
+        return seen if load < self._max_transactions and is_unicast(seen.response_hop.remote) else None
 
     def _receive_response(self, response: Response, packet: Packet, now: float) -> list[Effect]:
         via = response.via

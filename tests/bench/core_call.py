@@ -72,7 +72,9 @@ class Bench:
         self.take(Packet(data, self.hops[source]), now)  # type: ignore[index]
 
     def take(self, packet: Packet, now: float) -> None:
-        self.carry(self.edge.stack.receive(packet, now), now)
+        seen = self.edge.stack.glance(packet)
+        recognised = None if seen is None else self.edge.b2bua.recognise(seen, now)
+        self.carry(self.edge.stack.receive(packet, now) if recognised is None else recognised, now)
 
     def see_to_timers(self, now: float) -> None:
         for source in (self.edge.stack, self.edge.b2bua):

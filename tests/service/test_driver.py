@@ -85,6 +85,7 @@ class World:
         self.effects: dict[str, list[Effect] | Exception] = {}
         self.commands: dict[type, list[Command] | Exception] = {}
         self.deadlines: dict[str, float | None] = {"stack": None, "session": None}
+        self.recognised: list[Command] | None = None
         self.idle = False
         self.on_write: Callable[[], None] = lambda: None
         self.answer: Deferred[tuple[Hop, ...]] = succeed((HOP,))
@@ -163,6 +164,9 @@ class Stack:
     def __init__(self, world: World) -> None:
         self._world = world
 
+    def glance(self, packet: Packet) -> object:
+        return packet.data if packet.data.startswith(b"REGISTER") else None
+
     def receive(self, packet: Packet, now: float) -> list[Effect]:
         return self._world.effect("receive", packet.data)
 
@@ -210,6 +214,9 @@ class Session:
         if isinstance(event, Answer):
             self._world.said.append(event)
         return self._commands(type(event))
+
+    def recognise(self, seen: object, now: float) -> list[Command] | None:
+        return self._world.recognised
 
     def next_deadline(self) -> float | None:
         return self._world.deadlines["session"]
@@ -268,6 +275,12 @@ def test_all_commands_of_an_event_are_carried_out_before_the_next_event_is_handl
         ("respond", "server-1", 200, "call-1"),
         ("handle", "TransactionFailed"),
     ]
+
+
+def test_what_the_session_layer_recognises_is_not_read(world: World) -> None:
+    for world.recognised in [[Transmit(b"200", HOP, None, "")], None]:
+        world.driver.receive(Packet(b"REGISTER sip:a SIP/2.0\r\n\r\n", HOP))
+    assert [said[:2] for said in world.said] == [("write", b"200"), ("receive", b"REGISTER sip:a SIP/2.0\r\n\r\n")]
 
 
 def test_a_request_that_is_not_to_be_answered_is_forgotten(world: World) -> None:

@@ -207,7 +207,9 @@ class Edge:
         self, data: bytes, source: Address, local: Address, transport: str = "UDP", connection: int | None = None
     ) -> None:
         packet = Packet(data, Hop(self.zone_of[local], transport, local, source, connection))
-        self.run(self.stack.receive(packet, self.events.now))
+        seen = self.stack.glance(packet)
+        recognised = None if seen is None else self.b2bua.recognise(seen, self.events.now)
+        self.run(self.stack.receive(packet, self.events.now) if recognised is None else recognised)
 
     def tell(self, event: FlowEvent | Answer | FlowLost | UsersChanged) -> None:
         """Something happens outside SIP."""
