@@ -34,6 +34,7 @@ _NOBODY = 64 * "0"
 """What a user who does not exist is compared with, so that it takes as long."""
 NO_CREDENTIALS = "no credentials"
 """Why somebody is challenged who has done nothing wrong."""
+_WRONG = "wrong user or password"
 _TOO_MANY = "Too Many Wrong Passwords"
 _GROWTH = 1.5
 """How much longer than a request over UDP its challenge may be, unless it comes over a flow of somebody who has proven
@@ -103,7 +104,7 @@ def prove(context: Context, access: network.Access, request: Request, hop: Hop, 
         secret = account.secrets[algorithm] if account is not None else _NOBODY
         if not proves(credentials, secret, request.method) or account is None:
             context.attempts.failed(source, aor, context.now)
-            proof.fault = "wrong user or password"
+            proof.fault = _WRONG
         elif not _names_target(credentials, request):
             proof.fault = "credentials for another Request-URI"
         elif not context.nonces.use(credentials.nonce, credentials.realm, credentials.nonce_count, context.now):
@@ -167,6 +168,11 @@ def _affordable(challenges: list[tuple[str, str]], request: Request) -> list[tup
 def is_forgotten(refused: hooks.Reject) -> bool:
     """Whether a call that is refused so leaves no record: it begins with the INVITE that proves who sent it."""
     return refused.status == 407 or refused.phrase == _TOO_MANY
+
+
+def is_guess(refused: hooks.Reject) -> bool:
+    """Whether what is refused so may be a try to find a password."""
+    return refused.reason == _WRONG or refused.phrase == _TOO_MANY
 
 
 def caller_of(

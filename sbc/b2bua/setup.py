@@ -24,7 +24,7 @@ from sbc.b2bua import (
 )
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Replaced, TakenOver
 from sbc.b2bua.capabilities import can_be_called, note, required, unsupported_extensions
-from sbc.b2bua.commands import Abandon, CallOpened, CallRecord, LegRecord, MessageSeen, Respond
+from sbc.b2bua.commands import Abandon, CallOpened, CallRecord, Decided, LegRecord, MessageSeen, Respond
 from sbc.b2bua.context import Context, answer, contact, leaving, uri_host
 from sbc.b2bua.hooks import CallView, Drop, Pass, Reject, RouteVerdict, Targets
 from sbc.sip import Credentials, Dialog, Packet, Request, SipError, TransactionId, make_response
@@ -50,6 +50,9 @@ def open_call(
     emergency = isinstance(verdict, Pass) and verdict.emergency
     caller = authentication.caller_of(context, view, given) if isinstance(verdict, Pass) and not emergency else None
     if isinstance(caller, Reject) and authentication.is_forgotten(caller):
+        if authentication.is_guess(caller):
+            told = f"INVITE of {request.from_.uri_text} from {hop.remote.host} refused: {caller.status}"
+            context.out.append(Decided("", context.now, "admit", caller.policy, told, caller.reason))
         answer(context, "", request, transaction, caller.status, caller.phrase, caller.headers, context.tokens.tag())
         return None
     call = _new_call(context, view, transaction)

@@ -277,6 +277,12 @@ def test_guessing_is_not_listened_to_for_a_while_and_leaves_nothing_behind(regis
     assert not any(isinstance(command, CallOpened | MessageSeen) for command in registrar.edge.commands)
     registrar.wait(40.0)
     assert not any(registrar.edge.left_over().values())
+    who = "admit registrar: INVITE of sip:alice@example.com from 198.51.100.7 refused"
+    assert registrar.trail[:5] == [f"{who}: 407 (wrong user or password)"] * 5
+    assert registrar.trail[5].startswith(
+        f"{who}: 403 (too many wrong passwords from 198.51.100.7: nothing is looked at"
+    )
+    assert len(registrar.trail) == 50
     guess(registrar, 407, user)
     guess(registrar, 403, user)
 
@@ -320,3 +326,47 @@ def test_a_challenge_over_udp_is_little_longer_than_what_it_answers(
     heard = registrar.parties["caller"].heard
     assert heard is not None
     assert len(heard.headers.get_all("WWW-Authenticate")) == len(ALGORITHMS)
+
+
+BARESIP = """\
+REGISTER sip:home.example SIP/2.0
+Via: SIP/2.0/UDP 203.0.113.20:5060;branch=z9hG4bK3d6c3f4e6a1f0b2c;rport
+Contact: <sip:alice-0x55c3a0b7c5f0@203.0.113.20:5060>;expires=3600;+sip.instance="<urn:uuid:9f7f1d2e-9d3b-4b7f-8f6e-2c7c7b0d3f11>"
+Max-Forwards: 70
+To: <sip:alice@home.example>
+From: <sip:alice@home.example>;tag=0c5f7b8a9d1e2f30
+Call-ID: 5b8f2d3e9a7c6b10
+CSeq: 41251 REGISTER
+User-Agent: baresip v1.0.0 (x86_64/linux)
+Supported: gruu
+Content-Length: 0
+
+"""  # noqa: E501
+DESK_PHONE = BARESIP.replace(
+    "Supported: gruu",
+    "Supported: replaces, outbound, gruu, path\nExpires: 3600\nAccept: application/sdp, text/plain\n"
+    "Allow: INVITE, ACK, CANCEL, OPTIONS, BYE, REFER, NOTIFY, MESSAGE, SUBSCRIBE, INFO, UPDATE",
+)
+SHORTEST = """\
+REGISTER sip:home.example SIP/2.0
+v: SIP/2.0/UDP 203.0.113.20;branch=z9hG4bK1
+t: <sip:a@home.example>
+f: <sip:a@home.example>;tag=1
+i: 1
+CSeq: 1 REGISTER
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("request_text", "offered", "ratio"), [(BARESIP, 3, 1.4), (DESK_PHONE, 3, 1.05), (SHORTEST, 1, 1.95)]
+)
+def test_what_a_challenge_over_udp_amplifies(registrar: Ladder, request_text: str, offered: int, ratio: float) -> None:
+    """The figures of the guide. The shortest request has next to nothing that need not be repeated."""
+    party = registrar.party("phone", CALLER._replace(host="203.0.113.20", port=5060), registrar_uri())
+    data = request_text.replace("\n", "\r\n").encode()
+    party.put(data)
+    registrar.wait(0.1)
+    answer = party.inbox.popleft()
+    assert len(answer.headers.get_all("WWW-Authenticate")) == offered
+    assert len(answer.raw) <= ratio * len(data)

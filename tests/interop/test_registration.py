@@ -44,13 +44,21 @@ def pbx(border: Border) -> Kamailio:
     return Kamailio(border.lab, "kamailio_registrar.cfg")
 
 
-def remote(home: Home, user: str, tone: int, number: int = 0, transport: str = "udp", answers: bool = True) -> Baresip:
+def remote(
+    home: Home,
+    user: str,
+    tone: int,
+    number: int = 0,
+    transport: str = "udp",
+    answers: bool = True,
+    numbers_flows: bool = False,
+) -> Baresip:
     """A phone at home, set up as its owner would: account, password, and the SBC as outbound proxy."""
     passwords = {"alice": "wonderland-1", "bob": "builder-2"}
     phone = Baresip(
         home.phones, user, PHONES[number], tone=tone, answers=answers, port=5062 + 2 * number, rtp=20000 + 200 * number,
         transport=transport, proxy=f"sip:{PUBLIC.edge};transport={transport}",
-        domain="example.com", password=passwords[user],
+        domain="example.com", password=passwords[user], numbers_flows=numbers_flows,
     )  # fmt: skip
     wait_until(phone.registered, f"{user} is registered")
     return phone
@@ -154,3 +162,39 @@ def test_all_phones_of_a_user_ring_and_who_answers_has_the_call(border: Border, 
         for phone, tone in ((office, ALICE), (phones[1], DESK)):
             phone.stop()
             assert tone_share(*phone.heard_last(TALK), tone) >= 0.95
+
+
+def test_a_gruu_that_kamailio_has_given_reaches_that_phone_from_outside_and_from_inside(
+    border: Border, pbx: Kamailio
+) -> None:
+    """Two phones of one user, both of which would answer at once; they are told of them by the SBC."""
+    with Home(border.lab, PORT_RESTRICTED, timeout=FORGETS) as home:
+        first = remote(home, "alice", ALICE, numbers_flows=True)
+        wait_until(lambda: len(gruus(border)) == 1, "the first one's is known")
+        (of_first,) = gruus(border)
+        second = remote(home, "alice", BOB, 1, numbers_flows=True)
+        wait_until(lambda: len(gruus(border)) == 2, "the second one's is known")
+        (of_second,) = gruus(border) - {of_first}
+        assert re.fullmatch(r"sip:alice@example\.com;gr=urn:uuid:[0-9a-f-]{36}", of_second)
+        talk(first, second, of_second)
+        for called, other, gruu in ((first, second, of_first), (second, first, of_second)):
+            before = other.calls()
+            office = desk(border)
+            talk(office, called, gruu.replace("example.com", PRIVATE.host))
+            office.stop()
+            assert other.calls() == before
+
+
+def talk(calling: Baresip, called: Baresip, uri: str) -> None:
+    """One calls the other, and hangs up when it has answered."""
+    before, ended = called.calls(), called.log().count("session closed")
+    calling.dial(uri)
+    wait_until(lambda: calling.calls() > 0 and called.calls() == before + 1, f"{uri} answers")
+    calling.command("hangup")
+    wait_until(lambda: called.log().count("session closed") == ended + 1, "the call ends for it as well")
+
+
+def gruus(border: Border) -> set[str]:
+    """Those that phones of Alice were told."""
+    told = (str(flow["shown"]) for flow in border.edge.registrations("alice"))
+    return {found[1] for found in map(re.compile(r'pub-gruu="([^"]*)"').search, told) if found}
