@@ -1,13 +1,18 @@
 """Whether an element answers: what is concluded from OPTIONS of our own that it answers or not, and from what it does
 about other requests. Pure: a table.
 
-Silence to OPTIONS says something of those only that have answered one: there are elements that never do.
+Silence to OPTIONS says something of those only that have answered one: there are elements that never do. Of these
+several requests have to stay without answer, and nothing to be heard between.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
+
+_SEVERAL = 3
+_TOGETHER = 60.0
+"""Seconds within which so many requests stay without answer."""
 
 
 class State(Enum):
@@ -17,7 +22,9 @@ class State(Enum):
     """It has answered no OPTIONS yet, or not since it was silent: only its silence to other requests counts."""
     UP = auto()
     DOUBTED = auto()
-    """It has left one request without answer, and is being asked."""
+    """It has left one OPTIONS without answer, and is being asked."""
+    MISSING = auto()
+    """It has left two without answer, or another request for as long as that, and is being asked for the last time."""
     DOWN = auto()
 
 
@@ -32,6 +39,8 @@ class Sign(Enum):
     """It has answered another request."""
     SILENT = auto()
     """It has left another request without answer."""
+    SEVERAL = auto()
+    """It has left several others without answer, and answered none."""
     UNREACHABLE = auto()
     """Nothing can be sent to it: the network says that nobody is there."""
 
@@ -40,22 +49,32 @@ TRANSITIONS = {
     (State.UNPROVEN, Sign.ANSWERED): State.UP,
     (State.UNPROVEN, Sign.MISSED): State.UNPROVEN,
     (State.UNPROVEN, Sign.HEARD): State.UNPROVEN,
-    (State.UNPROVEN, Sign.SILENT): State.DOWN,
+    (State.UNPROVEN, Sign.SILENT): State.UNPROVEN,
+    (State.UNPROVEN, Sign.SEVERAL): State.DOWN,
     (State.UNPROVEN, Sign.UNREACHABLE): State.DOWN,
     (State.UP, Sign.ANSWERED): State.UP,
     (State.UP, Sign.MISSED): State.DOUBTED,
     (State.UP, Sign.HEARD): State.UP,
-    (State.UP, Sign.SILENT): State.DOUBTED,
-    (State.UP, Sign.UNREACHABLE): State.DOUBTED,
+    (State.UP, Sign.SILENT): State.MISSING,
+    (State.UP, Sign.SEVERAL): State.MISSING,
+    (State.UP, Sign.UNREACHABLE): State.MISSING,
     (State.DOUBTED, Sign.ANSWERED): State.UP,
-    (State.DOUBTED, Sign.MISSED): State.DOWN,
+    (State.DOUBTED, Sign.MISSED): State.MISSING,
     (State.DOUBTED, Sign.HEARD): State.UP,
-    (State.DOUBTED, Sign.SILENT): State.DOUBTED,
+    (State.DOUBTED, Sign.SILENT): State.MISSING,
+    (State.DOUBTED, Sign.SEVERAL): State.MISSING,
     (State.DOUBTED, Sign.UNREACHABLE): State.DOWN,
+    (State.MISSING, Sign.ANSWERED): State.UP,
+    (State.MISSING, Sign.MISSED): State.DOWN,
+    (State.MISSING, Sign.HEARD): State.UP,
+    (State.MISSING, Sign.SILENT): State.MISSING,
+    (State.MISSING, Sign.SEVERAL): State.MISSING,
+    (State.MISSING, Sign.UNREACHABLE): State.DOWN,
     (State.DOWN, Sign.ANSWERED): State.UP,
     (State.DOWN, Sign.MISSED): State.DOWN,
     (State.DOWN, Sign.HEARD): State.UNPROVEN,
     (State.DOWN, Sign.SILENT): State.DOWN,
+    (State.DOWN, Sign.SEVERAL): State.DOWN,
     (State.DOWN, Sign.UNREACHABLE): State.DOWN,
 }
 
@@ -76,6 +95,23 @@ class Watch:
     """When it was found to be down last."""
     back: float = float("-inf")
     """When it was found to be back."""
+
+    unanswered: dict[str, float] = field(default_factory=dict)
+    """Other requests that it has left without answer since it was heard last, and when that was seen; a few at most."""
+
+    def left(self, request: str, now: float) -> Sign:
+        """It has left this request without answer; "": one that says little."""
+        unanswered = self.unanswered
+        if request:
+            for each in [each for each, when in unanswered.items() if now - when > _TOGETHER]:
+                del unanswered[each]
+            if len(unanswered) < _SEVERAL:
+                unanswered[request] = now
+        return Sign.SEVERAL if len(unanswered) >= _SEVERAL else Sign.SILENT
+
+    @property
+    def doubted(self) -> bool:
+        return self.state in (State.DOUBTED, State.MISSING)
 
     @property
     def down(self) -> bool:

@@ -558,7 +558,7 @@ class B2bua:
     def _target_silent(self, call: Call, number: str) -> None:
         attempt = call.attempts.get(int(number))
         if attempt is not None:
-            targets.lost(self._context, call, attempt, "is silent")
+            targets.silent(self._context, call, attempt)
 
     def _target_rang_out(self, call: Call, number: str) -> None:
         attempt = call.attempts.get(int(number))

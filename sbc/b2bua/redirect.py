@@ -6,10 +6,10 @@ that peer, anything else is an element beside the one that redirects.
 
 from __future__ import annotations
 
-from sbc.b2bua import locating
+from sbc.b2bua import watching
 from sbc.b2bua.call import Attempt, Call, Leg
 from sbc.b2bua.context import Context, uri_host
-from sbc.b2bua.hooks import CallView, Target, Targets
+from sbc.b2bua.hooks import CallView, Reject, Target, Targets
 from sbc.b2bua.hosts import user_without_hosts
 from sbc.b2bua.network import Redirection
 from sbc.sip import NameAddress, Request, Response, SipError, Uri, parse_name_address
@@ -41,6 +41,11 @@ def follow(context: Context, call: Call, attempt: Attempt, leg: Leg, response: R
     if not targets:
         context.decided(call, "call", "redirect", "not followed", f"{response.status} leads nowhere new")
         return False
+    found = watching.without_silent(context, Targets("redirect", tuple(targets), ""), call.emergency)
+    if isinstance(found, Reject):
+        context.decided(call, "call", "redirect", "not followed", found.reason)
+        return False
+    targets = list(found.targets)
     where = ", ".join(target.uri for target in targets)
     context.decided(
         call, "call", "redirect", f"followed to {where}", f"{leg.hop.remote.host} answered {response.status}"
@@ -73,7 +78,7 @@ def _targets(context: Context, call: Call, leg: Leg, uri: Uri) -> tuple[Target, 
     if uri.scheme == "tel" or uri.host in context.places.own_hosts:
         dialled = Request("INVITE", str(uri), call.a.invite.headers)
         view = CallView(dialled, leg.hop, leg.zone, leg.peer, len(context.calls), context.draining)
-        route = locating.route(context, view)
+        route = watching.route(context, view, call.emergency)
         return route.targets if isinstance(route, Targets) else ()
     peer = next((peer for peer in context.network.peers.values() if peer.host.lower() == uri.host), None)
     if peer is not None:

@@ -7,7 +7,7 @@ other one's own call to us would come to the same place.
 
 from __future__ import annotations
 
-from sbc.b2bua import locating
+from sbc.b2bua import locating, watching
 from sbc.b2bua.call import Leg
 from sbc.b2bua.context import Context, border, uri_host
 from sbc.b2bua.hooks import CallView, Reject, RouteVerdict, Target, Targets
@@ -22,7 +22,7 @@ _SIP = 5060
 def route_of(context: Context, leg: Leg, uri: Uri) -> RouteVerdict:
     """Where a call to `uri` of the element of `leg` goes."""
     if not _is_at_home(context, leg, uri):
-        return locating.route(context, as_call(context, leg, bare(uri)))
+        return watching.route(context, as_call(context, leg, bare(uri)))
     # a user of its own network, which it would not call through us
     peer = _neighbour(context, leg, uri.host)
     if peer is not None:
@@ -31,7 +31,7 @@ def route_of(context: Context, leg: Leg, uri: Uri) -> RouteVerdict:
         remote = leg.hop.remote
         name = leg.peer.name if leg.peer is not None else None
         target = Target(leg.zone.name, bare(uri), remote.host, remote.port, (leg.hop.transport,), name)
-    return Targets("transfer", (target,), "a user of the transferor's own network")
+    return watching.without_silent(context, Targets("transfer", (target,), "a user of the transferor's own network"))
 
 
 def _neighbour(context: Context, leg: Leg, host: str) -> Peer | None:

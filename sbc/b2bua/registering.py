@@ -143,11 +143,19 @@ def impatient(context: Context, branch: TransactionId) -> None:
     pending = context.pending.get(branch)
     if not isinstance(pending, Pending):
         return
-    context.intake.trouble(pending.comer, context.now)
-    watching.silent(context, context.access.registrar)
+    comer = pending.comer
+    context.intake.trouble(comer, context.now)
+    watching.silent(context, context.access.registrar, comer.device if comer.known else "")
+    if pending.answered:
+        return
+    asked, why = pending.asked, "the registrar does not answer"
+    if context.alive.down:
+        pending.answered = True
+        _turned_away(context, asked, comer, pending.cached, why)
+        return
+    pending.answered = refreshing.kept(context, asked.request, asked.transaction, pending.cached, why)
     if not pending.answered:
-        asked, why = pending.asked, "the registrar does not answer"
-        pending.answered = refreshing.kept(context, asked.request, asked.transaction, pending.cached, why)
+        context.deadlines.set("", f"{PATIENCE} {branch}", context.now + _PATIENCE)
 
 
 def response_received(context: Context, event: ResponseReceived, pending: Pending) -> None:

@@ -99,7 +99,7 @@ def _route(context: Context, call: Call, view: CallView, taken_over: TakenOver |
     if taken_over.zone:
         return replacing.kept_in(taken_over.zone, whereto(context, call.a, view))
     if taken_over.target is None:
-        return locating.route(context, referred.as_call(context, call.a, taken_over.uri))
+        return watching.route(context, referred.as_call(context, call.a, taken_over.uri))
     return Targets("transfer", (taken_over.target,), "it takes the place of a call of ours (Replaces)")
 
 

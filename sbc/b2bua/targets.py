@@ -95,10 +95,20 @@ def resolved(context: Context, call: Call, attempt: Attempt, hops: tuple[Hop, ..
 def lost(context: Context, call: Call, attempt: Attempt, why: str) -> None:
     """The INVITE of `attempt` came to nothing: try its next address, else give the target up."""
     if not attempt.heard:
-        watching.silent(context, attempt.target.peer)
+        watching.silent(context, attempt.target.peer, call.id)
     _try_hop(context, call, attempt, why)
     if not call.attempts:
         try_targets(context, call)
+
+
+def silent(context: Context, call: Call, attempt: Attempt) -> None:
+    """Nothing has come from where the INVITE went: somebody else gets it. Where there is nobody else it waits on,
+    unless that place is known to be dead."""
+    down = context.alive.down and watching.watched(context, attempt.target.peer) and not call.emergency
+    if call.targets or attempt.hops or attempt.target.others or down:
+        lost(context, call, attempt, "is silent")
+    else:
+        watching.silent(context, attempt.target.peer, call.id)
 
 
 def rang_out(context: Context, call: Call, attempt: Attempt) -> None:
@@ -214,7 +224,7 @@ def _send_invite(context: Context, call: Call, attempt: Attempt) -> None:
         call.record.b = _b_record(leg, target)
     if target.ring:
         context.deadlines.set(call.id, f"ring {attempt.number}", context.now + target.ring)
-    if call.targets or attempt.hops or target.others:
+    if call.targets or attempt.hops or target.others or watching.watched(context, target.peer):
         silent = context.now + context.settings.target_timeout
         context.deadlines.set(call.id, f"silent {attempt.number}", silent)
 
@@ -284,6 +294,7 @@ def invite_response(context: Context, call: Call, attempt: Attempt, response: Re
         attempt.heard = True
         context.deadlines.clear(call.id, f"silent {attempt.number}")
     status = response.status
+    watching.answered(context, attempt.target.peer, status)
     if status < 200:
         _provisional(context, call, attempt, leg, response)
     elif status < 300:

@@ -18,8 +18,11 @@ DEADLINE = "watch"
 """One, that belongs to no call."""
 _FIRST = 1.0
 """Seconds after the start."""
-_PATIENCE = 4.0
-"""Seconds that an OPTIONS is waited for: it has been sent four times then (17.1.2.2)."""
+_PATIENCE = 2.0
+"""Seconds that an OPTIONS is waited for: it has been sent three times then (17.1.2.2). If its answer comes later that
+counts, too."""
+_AGAIN = 1.0
+"""Seconds between two questions to a registrar that is in doubt, at least."""
 _POLICY = "watch"
 _AMONG_US = frozenset({"INVITE", "MESSAGE"})
 """What registered phones may ask of each other while the registrar is not there."""
@@ -73,14 +76,19 @@ def _ask(context: Context) -> None:
 
 
 def _settled(context: Context, sign: Sign) -> None:
-    """The last question has its outcome. The next one comes in its turn, or at once where the first goes unanswered."""
-    watch, former = context.access.watch, context.alive.state
+    """The last question has its outcome. The next one comes in its turn, or at once if there is a doubt."""
+    watch = context.access.watch
     context.deadlines.set("", DEADLINE, max(context.now + 1.0, context.alive.asked_at + watch))
     _see(context, sign)
     if context.alive.down:
         context.intake.shut(context.now, watch + _PATIENCE)
-    elif former is not context.alive.state is State.DOUBTED:
-        context.deadlines.set("", DEADLINE, context.now)
+    _ask_soon(context)
+
+
+def _ask_soon(context: Context) -> None:
+    alive = context.alive
+    if alive.doubted and not alive.question:
+        context.deadlines.set("", DEADLINE, max(context.now, alive.asked_at + _AGAIN))
 
 
 def response_received(context: Context, event: ResponseReceived, probe: Probe) -> None:
@@ -106,39 +114,62 @@ def lost(context: Context, event: TransactionTimedOut | TransactionFailed, probe
 # -- what others see of it ---------------------------------------------------------------------------------------------
 
 
+def watched(context: Context, peer: str | None) -> bool:
+    """Whether it is of interest here whether the peer of this name answers."""
+    access = context.settings.access
+    return access is not None and bool(access.watch and peer) and peer == access.registrar
+
+
 def heard(context: Context) -> None:
     """The registrar has answered something else."""
+    context.alive.unanswered.clear()
     if context.alive.state is not State.UP:
         _see(context, Sign.HEARD)
 
 
+def answered(context: Context, peer: str | None, status: int) -> None:
+    """The peer of this name has answered an INVITE so. 100 may be said by whoever stands before it, and some others."""
+    if status > 100 and status not in UNREACHED and watched(context, peer):
+        heard(context)
+
+
 def unreachable(context: Context) -> None:
     """Something else could not be sent to the registrar."""
-    silent(context, context.access.registrar, Sign.UNREACHABLE)
+    if watched(context, context.access.registrar):
+        _see(context, Sign.UNREACHABLE)
+        _ask_soon(context)
 
 
-def silent(context: Context, peer: str | None, sign: Sign = Sign.SILENT) -> None:
-    """The peer of this name has left something else without answer."""
-    access = context.settings.access
-    if access is None or not access.watch or not peer or peer != access.registrar:
-        return
-    _see(context, sign)
-    if context.alive.state is State.DOUBTED and not context.alive.question:
-        context.deadlines.set("", DEADLINE, context.now)
+def silent(context: Context, peer: str | None, request: str) -> None:
+    """The peer of this name has left something else without answer; `request`: which, "" if that says little."""
+    if watched(context, peer):
+        _see(context, context.alive.left(request, context.now))
+        _ask_soon(context)
 
 
 def _see(context: Context, sign: Sign) -> None:
     alive, now, name = context.alive, context.now, context.access.registrar
     was_down = alive.down
     alive.state = TRANSITIONS[alive.state, sign]
+    if sign is Sign.ANSWERED:
+        alive.unanswered.clear()
     if alive.down and not was_down:
         alive.since = now
         context.intake.shut(now, context.access.watch + _PATIENCE)
         context.out.append(Noticed(f"peer {name} does not answer: phones that are registered stay so, without it"))
+        _wait_no_longer(context, name)
     elif was_down and not alive.down:
         alive.back = now
         context.intake.answered()
         context.out.append(Noticed(f"peer {name} answers again, after {now - alive.since:.0f} s"))
+
+
+def _wait_no_longer(context: Context, name: str) -> None:
+    """Calls that it was to get go elsewhere, or are refused."""
+    for call in context.calls.values():
+        for attempt in call.attempts.values():
+            if attempt.target.peer == name and attempt.leg is not None and not attempt.heard and not call.emergency:
+                context.deadlines.set(call.id, f"silent {attempt.number}", context.now)
 
 
 # -- where requests go meanwhile ---------------------------------------------------------------------------------------
@@ -165,6 +196,12 @@ def among_us(context: Context, view: hooks.CallView) -> hooks.Targets | hooks.Re
     for name in ("Authorization", "Proxy-Authorization"):
         request.headers.remove(name)  # for the registrar; another phone could guess the password by them
     return locating.targets(context, devices, f"{called} is registered here, and {access.registrar} does not answer")
+
+
+def route(context: Context, view: hooks.CallView, emergency: bool = False) -> hooks.RouteVerdict:
+    """Where a call goes that we make for somebody: as `sbc.b2bua.locating` says, less a registrar that is not there."""
+    located = None if emergency else among_us(context, view)
+    return located or without_silent(context, locating.route(context, view), emergency)
 
 
 def without_silent(

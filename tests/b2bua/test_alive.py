@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sbc.b2bua.alive import TRANSITIONS, UNREACHED, Sign, State
+from sbc.b2bua.alive import TRANSITIONS, UNREACHED, Sign, State, Watch
 
 A, M, H, S, U = Sign.ANSWERED, Sign.MISSED, Sign.HEARD, Sign.SILENT, Sign.UNREACHABLE
+SEVERAL = Sign.SEVERAL
 
 
 def after(*signs: Sign, state: State = State.UNPROVEN) -> State:
@@ -26,25 +27,40 @@ def test_every_sign_means_something_in_every_state() -> None:
         ([A, M], State.DOUBTED),
         ([A, M, A], State.UP),
         ([A, M, H], State.UP),
-        ([A, M, M], State.DOWN),
-        ([A, S, S, S], State.DOUBTED),
-        ([A, S, M], State.DOWN),
+        ([A, M, M], State.MISSING),
         ([A, M, M, A], State.UP),
+        ([A, M, M, M], State.DOWN),
+        ([A, S, S, SEVERAL], State.MISSING),
+        ([A, S, M], State.DOWN),
+        ([A, M, S, H], State.UP),
+        ([A, M, M, M, A], State.UP),
     ],
 )
-def test_two_questions_without_answer_are_silence_and_one_answer_ends_it(signs: list[Sign], state: State) -> None:
+def test_three_questions_without_answer_are_silence_and_one_answer_ends_it(signs: list[Sign], state: State) -> None:
     assert after(*signs) is state
 
 
-def test_who_never_answered_a_question_is_judged_by_other_requests_only() -> None:
+def test_who_never_answered_a_question_is_judged_by_several_other_requests_only() -> None:
     assert after(M, M, M, H, M) is State.UNPROVEN
-    assert after(M, S) is State.DOWN
-    assert after(M, S, H, M, M) is State.UNPROVEN
+    assert after(M, S, S, S) is State.UNPROVEN
+    assert after(M, SEVERAL) is State.DOWN
+    assert after(M, SEVERAL, H, M, M) is State.UNPROVEN
+
+
+def test_several_are_different_ones_within_a_time() -> None:
+    watch = Watch()
+    assert [watch.left("one", float(second)) for second in range(5)] == [S] * 5
+    assert [watch.left("", 5.0) for _ in range(5)] == [S] * 5
+    assert watch.left("two", 10.0) is S
+    assert watch.left("three", 11.0) is SEVERAL
+    assert watch.left("four", 12.0) is SEVERAL
+    assert watch.left("five", 100.0) is S
+    assert len(watch.unanswered) == 1
 
 
 def test_where_the_network_says_that_nobody_is_there_no_earlier_answer_is_needed() -> None:
     assert after(U) is State.DOWN
-    assert after(A, U) is State.DOUBTED
+    assert after(A, U) is State.MISSING
     assert after(A, U, U) is State.DOWN
     assert after(U, A) is State.UP
 

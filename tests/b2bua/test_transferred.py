@@ -8,11 +8,13 @@ from urllib.parse import quote
 import pytest
 
 from sbc.b2bua import Interworking, Peer, Refer, Settings
+from sbc.b2bua.alive import State
 from sbc.b2bua.transfer_state import TransferInput, TransferState
 from sbc.b2bua.transferred import IGNORED, TRANSITIONS
 from sbc.policy import RouteRule
 from sbc.sip import Address
 from tests.support.ladder import ANSWERED, HUNG_UP, Ladder
+from tests.support.registered import NewAccess
 from tests.support.world import PBX
 
 REASON = {
@@ -571,3 +573,20 @@ def test_a_call_that_it_knows_nothing_of_is_called_with_its_replaces(call: Ladde
         callee <- INVITE sdp sip:1002@10.0.0.77 | Replaces: own@10.0.0.77;to-tag=a;from-tag=b
     """
     )
+
+
+def test_a_transfer_to_a_registrar_that_is_away_fails_at_once(new_access: NewAccess) -> None:
+    ladder = prepared(new_access(watch=10.0))
+    watch = ladder.edge.b2bua._context.alive
+    watch.state = State.DOWN
+    ladder.play(
+        f"""
+        caller -> REFER | Refer-To: <sip:2002@192.0.2.1>
+        caller <- 202 REFER
+        {told("caller", 100)}
+        {told("caller", 503, True)}
+        """
+    )
+    assert any("has not answered for" in line for line in ladder.trail)
+    watch.state = State.UP
+    ladder.play(HUNG_UP)

@@ -172,12 +172,12 @@ def test_the_registrar_is_asked_every_ten_seconds(site: Site) -> None:
     assert site.noticed == []
 
 
-def test_who_does_not_answer_two_questions_is_away_and_the_first_answer_brings_it_back(site: Site) -> None:
+def test_who_does_not_answer_three_questions_is_away_and_the_first_answer_brings_it_back(site: Site) -> None:
     site.there = False
     gone_at = site.events.now
     while not site.noticed:
         site.wait(0.5)
-    assert 8.0 <= site.events.now - gone_at <= 10.0 + 8.5
+    assert 6.0 <= site.events.now - gone_at <= 10.0 + 6.5
     site.there = True
     site.wait(10.5)
     assert [line.partition(",")[0].partition(":")[0] for line in site.noticed] == [
@@ -195,7 +195,7 @@ def test_a_refusal_is_an_answer(site: Site, status: int) -> None:
 
 def test_a_503_says_that_it_is_not_there(site: Site) -> None:
     site.options = 503
-    site.wait(10.0)
+    site.wait(13.0)
     assert site.noticed != []
 
 
@@ -393,6 +393,106 @@ def test_a_register_that_cannot_be_sent_has_the_registrar_asked_at_once(site: Si
     assert site.noticed != []
     site.edge.fails = lambda hop: False
     site.returns()
+
+
+def test_a_registrar_that_does_not_know_options_is_away_when_several_registers_stay_without_answer(
+    new_site: Callable[..., Site],
+) -> None:
+    site = new_site(speaks_options=False, recheck=30)
+    users = {"alice": CALLER, "bob": Address("203.0.113.9", 6000), "carol": Address("203.0.113.10", 6000)}
+    site.phone("carol", users["carol"])
+    site.there = False
+    site.wait(31.0)
+    for number, user in enumerate(users):
+        assert site.noticed == [], f"not for {number}"
+        site.play(site.register(user, "200")[0])
+        site.wait(4.5)
+        site.play(f"{user} <- 200 REGISTER")
+    assert site.noticed != []
+
+
+def test_strangers_that_it_does_not_answer_say_little_of_it(new_site: Callable[..., Site]) -> None:
+    site = new_site(speaks_options=False)
+    site.there = False
+    for number in range(5):
+        name = f"stranger{number}"
+        site.party(name, Address(f"203.0.113.{20 + number}", 6000), "sip:example.com")
+        site.play(site.register(name, "")[0])
+        site.wait(1.0)
+    site.wait(10.0)
+    assert site.noticed == []
+    site.wait(40.0)
+    site.play(*[f"stranger{number} <- 503 REGISTER" for number in range(5)])
+
+
+def refused(site: Site, within: float) -> None:
+    """Alice's call is, in so many seconds."""
+    until = site.events.now + within
+    while not site.parties["alice"].inbox:
+        assert site.events.now < until
+        site.wait(0.1)
+    site.parties["callee"].inbox.clear()
+    site.play("alice <- 503", "alice -> ACK")
+
+
+def test_an_answer_between_is_life(new_site: Callable[..., Site]) -> None:
+    site = new_site(speaks_options=False)
+    for number in range(6):
+        site.there = number % 2 == 0
+        if site.there:
+            site.play(ALICE_CALLS.format("2002@example.com"), REACHES_THE_PBX)
+        else:
+            site.play(ALICE_CALLS.format("2002@example.com"), "alice <- 100")
+            refused(site, 33.0)
+    assert site.noticed == []
+
+
+def test_a_call_that_went_to_a_dead_registrar_does_not_wait_for_its_time_out(site: Site) -> None:
+    site.there = False
+    site.play(ALICE_CALLS.format("2002@example.com"), "alice <- 100")
+    refused(site, 6.5)
+    assert site.noticed != []
+
+
+def test_a_call_to_a_registrar_that_is_late_is_not_given_up(site: Site) -> None:
+    """It answers OPTIONS: no need to look for somebody else."""
+    site.network.hosts[PBX] = lambda data, source: site._pbx(data) if data.startswith(b"OPTIONS") else None
+    asked = len(site.asked)
+    site.play(ALICE_CALLS.format("2002@example.com"), "alice <- 100")
+    site.wait(20.0)
+    assert len(site.asked) - asked == 2, "at once, and in its turn"
+    assert site.noticed == []
+    site.network.hosts[PBX] = lambda data, source: site._pbx(data)
+    refused(site, 13.0)
+
+
+def test_a_redirection_skips_a_registrar_that_is_away(site: Site) -> None:
+    call = f"{ALICE_CALLS.format('0044123@example.com')}\nalice <- 100\nother <- INVITE sdp"
+    site.down()
+    site.play(
+        call,
+        """
+        other -> 302 | Contact: <sip:2002@10.0.0.5>
+        other <- ACK
+        alice <- 480
+        alice -> ACK
+        0.1 s
+        """,
+    )
+    assert any("not followed" in line and "pbx has not answered for" in line for line in site.trail)
+    site.play(
+        call,
+        """
+        other -> 302 | Contact: <sip:2002@10.0.0.5>;q=0.9, <sip:2003@10.0.0.6>;q=0.5
+        other <- ACK
+        other <- INVITE sip:2003@10.0.0.6 sdp
+        other -> 486
+        other <- ACK
+        alice <- 486
+        alice -> ACK
+        0.1 s
+        """,
+    )
 
 
 def test_where_nothing_is_watched_nothing_is_asked(new_site: Callable[..., Site]) -> None:
