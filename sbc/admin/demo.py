@@ -37,6 +37,8 @@ _PORT = 5060
 _POLL = 0.25
 _RECORD_WAIT = 10.0
 _ANSWER_WAIT = 15.0
+_ACCOUNTS_SEEN = 0.6
+"""Seconds after which the service mostly knows a new account; who comes earlier is refused, and stands in the log."""
 _ACCOUNTS_WAIT = 10.0
 _EXPIRES = 60
 _INSIDE, _INSIDE_PHONE = "127.0.0.2", "127.0.0.4"
@@ -101,6 +103,7 @@ async def _call_and_look(args: argparse.Namespace) -> Evidence:
     sent: list[bytes] = []
     target = await _service(args)
     outer, inner = _accounts(args.open_users(args.state_directory))
+    await _sleep(_ACCOUNTS_SEEN)
     return await _between(args, target, outer, inner, received, sent)
 
 

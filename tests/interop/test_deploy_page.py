@@ -12,11 +12,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import remote_phones
 from tests.support.baresip import Baresip, tone_share
 from tests.support.border import Border
 from tests.support.clean_machine import Installed, Page
 from tests.support.kamailio import Kamailio
-from tests.support.lab import PRIVATE, PUBLIC, wait_until
+from tests.support.lab import BEHIND_NAT, PRIVATE, PUBLIC, wait_until
 from tests.support.nat import PHONES, SYMMETRIC, Home
 from tests.support.raw import header_lines, request, status
 
@@ -143,6 +144,23 @@ def test_where_no_media_come_from_is_told(border: Border, page: Page, pbx: Kamai
     wait_until(lambda: all(call["ended"] for call in border.edge.calls()), "all is written down", step=0.2)
     printed = border.edge.sbc("explain", "last")
     assert re.search(rf"from caller: \d+ packets, .*\n +from callee: {said}", printed), printed
+
+
+def test_in_a_cloud_one_line_more_says_the_address_that_others_see(page: Page) -> None:
+    (line,) = re.findall(r"`(advertise = .*)` below it", page.sections["2"])
+    has = f'address = "{BEHIND_NAT}"\n'
+    config = remote_phones.configuration(BEHIND_NAT, PRIVATE.edge, PRIVATE.host).replace(has, f"{has}{line}\n")
+    assert line in config
+    with Border(config, nat=True) as border, Home(border.lab, SYMMETRIC) as home:
+        Kamailio(border.lab, "kamailio_registrar.cfg")
+        alice = remote(page, home, "alice", ALICE, 0, "udp")
+        desk = Baresip(border.lab.private, "desk", PRIVATE.others[0], tone=DESK, proxy=f"sip:{PRIVATE.host}")
+        converse(desk, alice, f"sip:alice@{PRIVATE.host}")
+        for phone, tone in ((desk, ALICE), (alice, DESK)):
+            phone.stop()
+            assert tone_share(*phone.heard_last(TALK), tone) >= 0.95
+        border.lab.clear()
+        assert border.leaks() == []
 
 
 def test_the_refusals_that_the_page_explains_are_those_that_one_gets(border: Border, page: Page, pbx: Kamailio) -> None:
