@@ -23,6 +23,7 @@ from sbc.b2bua import (
     session_timer,
     setup,
     subscriptions,
+    surviving,
     taking_over,
     targets,
     teardown,
@@ -53,6 +54,7 @@ from sbc.b2bua.commands import (
     Command,
     FlowLost,
     MessageSeen,
+    SubscriptionRecord,
     UsersChanged,
 )
 from sbc.b2bua.context import Context
@@ -170,11 +172,14 @@ class B2bua:
 
     # -- what the driver calls -----------------------------------------------------------------------------------------
 
-    def start(self, now: float, records: Iterable[BindingRecord] = ()) -> list[Command]:
-        """The first commands: ports to bind, and the addresses of peers that are configured by name. `records` are of
-        what was registered when the service ended last time."""
+    def start(
+        self, now: float, records: Iterable[BindingRecord] = (), subscribed: Iterable[SubscriptionRecord] = ()
+    ) -> list[Command]:
+        """The first commands: ports to bind, and the addresses of peers that are configured by name. `records` and
+        `subscribed` are of what was registered, and subscribed to, when the service ended last time."""
         context = self._begin(now)
         bindings.restore(context, records)
+        surviving.restore(context, subscribed)
         watching.begin(context)
         self._ask_for_peers()
         return self._commands(context)

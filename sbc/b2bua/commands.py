@@ -157,6 +157,59 @@ class ForgetBinding(NamedTuple):
     key: BindingKey
 
 
+class DialogRecord(NamedTuple):
+    """One of the two dialogs of a subscription, with all that is needed to go on with it in another process."""
+
+    zone: str
+    peer: str
+    """Name of the configured peer; "": it is none."""
+    hop: Hop
+    fixed_hop: bool
+    device: str
+    names: tuple[str, ...]
+    uri: str
+    """Request-URI of the first SUBSCRIBE on this leg."""
+    call_id: str
+    local_tag: str
+    remote_tag: str
+    local: str
+    remote: str
+    remote_target: str
+    route_set: tuple[str, ...]
+    local_cseq: int
+    """At least that of the last request sent: the next process goes on from here."""
+    remote_cseq: int
+    """-1: none has come yet."""
+
+
+class SubscriptionRecord(NamedTuple):
+    """A subscription that is active; see `sbc.b2bua.passages`. `until` is a monotonic `now` value of the core."""
+
+    id: str
+    package: str
+    number: str
+    """The event package and its parameter `id`."""
+    until: float
+    a: DialogRecord
+    """With the subscriber."""
+    b: DialogRecord
+    """With the notifier."""
+
+
+SubscriptionKey = tuple[str]
+"""Its id."""
+
+
+class KeepSubscription(NamedTuple):
+    """Write it down, in place of an older one of the same key."""
+
+    record: SubscriptionRecord
+
+
+class ForgetSubscription(NamedTuple):
+    key: SubscriptionKey
+
+
 class MessageSeen(NamedTuple):
     """A message of a call came in; for the record. (Messages that go out are recorded as they are written.)"""
 
@@ -303,5 +356,7 @@ Command = (
     | CallEnded
     | KeepBinding
     | ForgetBinding
+    | KeepSubscription
+    | ForgetSubscription
     | Transmit
 )

@@ -71,9 +71,8 @@ class Context:
 
     def __post_init__(self) -> None:
         self.places = Places(self.network)
-        self.outside = Outside(self.tokens.user().encode())
+        self.outside = Outside(self.settings.key or self.tokens.user().encode())
         if self.settings.access is not None:
-            self.outside.secret = self.settings.access.key or self.outside.secret
             self.registrations = Registrations(self.settings.access.key)
             self.intake = Intake(self.settings.access.rate)
             self.mappings = Mappings(self.settings.access.keepalive_interval)

@@ -214,6 +214,9 @@ class Settings:
     """How long an ended call waits for the last media figures."""
     access: Access | None = None
     """None: nobody registers here."""
+    key: bytes = b""
+    """A secret of this site that outlives the process: names that mean nothing to others are made with it (see
+    `sbc.b2bua.sealing`); without one they mean nothing to the next process either."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, auto
 
 from sbc.b2bua.call import Leg
+from sbc.b2bua.commands import SubscriptionRecord
 from sbc.b2bua.hooks import Reject, Target
 from sbc.sip import Hop, Request, Response, TransactionId
 
@@ -142,6 +143,8 @@ class Subscription:
     state: SubscriptionState = SubscriptionState.ASKED
     until: float = 0.0
     """When it is over unless it is refreshed."""
+    kept: SubscriptionRecord | None = None
+    """What was written down of it last."""
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from sbc.b2bua import bodies, capabilities, commands, hooks, relay, whereabouts
+from sbc.b2bua import bodies, capabilities, commands, hooks, relay, surviving, whereabouts
 from sbc.b2bua.call import Leg
 from sbc.b2bua.context import Context, answer, own_agent, uri_host
 from sbc.b2bua.passages import (
@@ -171,6 +171,8 @@ def _pass(
 ) -> hooks.Reject | None:
     """Build the same request on the other leg and send it; or why it cannot cross."""
     assert other.dialog is not None
+    if not surviving.reachable(context, other):
+        return hooks.Reject(_POLICY, 503, "its stream has ended, and it has opened no other one yet", headers=_RETRY)
     edge = relay.border_between(context, leg, other)
     if leg is subscription.b:
         edge = edge._replace(our_host=_place_watched(context, subscription) or edge.our_host)
@@ -182,6 +184,7 @@ def _pass(
     context.left_out(None, bodies.put(built, b"", request, edge))
     passage = Passage("", request, transaction, leg, subscription=subscription.id)
     relay.dispatch(context, relay.register(context, passage), other, built)
+    surviving.keep(context, subscription)
     return None
 
 
@@ -257,6 +260,7 @@ def step(context: Context, subscription: Subscription, given: SubscriptionInput,
         return
     subscription.state, action = transition
     _ACTIONS[action](context, subscription, detail)
+    surviving.keep(context, subscription)
 
 
 def _extend(context: Context, subscription: Subscription, detail: object) -> None:

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -33,8 +33,10 @@ from sbc.b2bua import (
     Decided,
     FlowLost,
     ForgetBinding,
+    ForgetSubscription,
     HoldFlow,
     KeepBinding,
+    KeepSubscription,
     LegRecord,
     MessageSeen,
     Noticed,
@@ -45,6 +47,8 @@ from sbc.b2bua import (
     SendAck,
     SendDtmf,
     SendRequest,
+    SubscriptionKey,
+    SubscriptionRecord,
     UsersChanged,
     Zone,
 )
@@ -88,7 +92,9 @@ Event = SipEvent | FlowEvent | Answer | FlowLost | UsersChanged
 class Session(Protocol):
     """The session layer (`sbc.b2bua.B2bua`), as far as the driver needs it."""
 
-    def start(self, now: float, bindings: Iterable[BindingRecord] = ()) -> list[Command]: ...
+    def start(
+        self, now: float, records: Iterable[BindingRecord] = (), subscribed: Iterable[SubscriptionRecord] = ()
+    ) -> list[Command]: ...
 
     def handle(self, event: Event, now: float) -> list[Command]: ...
 
@@ -136,14 +142,19 @@ class Recorder(Protocol):
     def ended(self, record: CallRecord, offset: float) -> None: ...
 
 
-class BindingKeeper(Protocol):
-    """What keeps registrations (`sbc.store.RegistrationStore`), in wall-clock times; `offset` makes a record's so."""
+Record = TypeVar("Record")
+Key = TypeVar("Key", contravariant=True)
 
-    def keep(self, record: BindingRecord, offset: float) -> None: ...
 
-    def forget(self, key: BindingKey) -> None: ...
+class Keeper(Protocol[Record, Key]):
+    """What keeps records for the next process (`sbc.store.RegistrationStore`, `sbc.store.SubscriptionStore`), in
+    wall-clock times; `offset` makes a record's so."""
 
-    def restored(self, offset: float) -> list[BindingRecord]:
+    def keep(self, record: Record, offset: float) -> None: ...
+
+    def forget(self, key: Key) -> None: ...
+
+    def restored(self, offset: float) -> list[Record]:
         """All that was kept, in the times of the core: `offset` is the same."""
 
 
@@ -167,7 +178,8 @@ class Driver:
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         detailed: bool = False,
-        keeper: BindingKeeper | None = None,
+        bindings: Keeper[BindingRecord, BindingKey] | None = None,
+        subscriptions: Keeper[SubscriptionRecord, SubscriptionKey] | None = None,
     ) -> None:
         self._stack = stack
         self._session = session
@@ -176,7 +188,7 @@ class Driver:
         self._resolver = resolver
         self._recorder = recorder
         self._record_message = recorder.message
-        self._keeper = keeper
+        self._bindings, self._subscriptions = bindings, subscriptions
         self._zones = zones
         self._clock = clock
         self._now = now
@@ -232,8 +244,19 @@ class Driver:
             CallOpened: self._opened,
             CallChanged: lambda command, now: recorder.changed(command.record, self._to_wall),
             CallEnded: self._ended,
-            KeepBinding: self._keep_binding,
-            ForgetBinding: self._forget_binding,
+            **self._keeping(self._bindings, KeepBinding, ForgetBinding),
+            **self._keeping(self._subscriptions, KeepSubscription, ForgetSubscription),
+        }
+
+    def _keeping(
+        self, keeper: Keeper[Any, Any] | None, keep: type, forget: type
+    ) -> dict[type, Callable[[Any, float], None]]:
+        """What the commands `keep` and `forget` come to."""
+        if keeper is None:
+            return dict.fromkeys((keep, forget), lambda command, now: None)
+        return {
+            keep: lambda command, now: keeper.keep(command.record, self._to_wall),
+            forget: lambda command, now: keeper.forget(command.key),
         }
 
     def start(self) -> Deferred[None]:
@@ -241,8 +264,9 @@ class Driver:
         self._plane.subscribe(self.flow_event)
         now = self._now()
         self._busy = True
-        bindings = self._keeper.restored(self._to_wall) if self._keeper is not None else ()
-        self._carry_out(self._session.start(now, bindings), now)
+        bindings = self._bindings.restored(self._to_wall) if self._bindings is not None else ()
+        subscribed = self._subscriptions.restored(self._to_wall) if self._subscriptions is not None else ()
+        self._carry_out(self._session.start(now, bindings, subscribed), now)
         self._settle(now)
         self._check_ports()
         return self._ready
@@ -473,14 +497,6 @@ class Driver:
     def _seen(self, command: MessageSeen, now: float) -> None:
         call, (data, hop) = command
         self._record_message(call, now + self._to_wall, False, hop, data)
-
-    def _keep_binding(self, command: KeepBinding, now: float) -> None:
-        if self._keeper is not None:
-            self._keeper.keep(command.record, self._to_wall)
-
-    def _forget_binding(self, command: ForgetBinding, now: float) -> None:
-        if self._keeper is not None:
-            self._keeper.forget(command.key)
 
     def _decided(self, command: Decided, now: float) -> None:
         """Of a call into its trail; of a request outside calls there is none, so that a log line says it: who was not

@@ -8,6 +8,7 @@ from pathlib import Path
 
 DATABASE = "calls.sqlite"
 REGISTRATIONS = "registrations.sqlite"
+SUBSCRIPTIONS = "subscriptions.sqlite"
 """Beside it, in the state directory."""
 SYSTEM_STATE = Path("/var/lib/sbc")
 """What systemd/sbc.service gives the service as its $STATE_DIRECTORY."""

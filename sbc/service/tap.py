@@ -106,7 +106,8 @@ class BorderService(Service):
             config.network.zones,
             reactor,
             detailed=self._settings.log_level == "debug",
-            keeper=parts.registrations,
+            bindings=parts.registrations,
+            subscriptions=parts.subscriptions,
         )
         access = config.access
         self._accounts: Accounts | None = None
@@ -251,14 +252,11 @@ class BorderService(Service):
     def _close(self, _: object) -> Deferred[None]:
         self.driver.stop()
         parts = self._parts
-        closing = [
-            parts.transports.close(),
-            parts.plane.stop(),
-            deferToThreadPool(self._reactor, self._reactor.getThreadPool(), parts.store.close),
-        ]
+        closing = [parts.transports.close(), parts.plane.stop()]
+        ends = [parts.store.close, parts.subscriptions.close]
         if parts.registrations is not None:
-            pool = self._reactor.getThreadPool()
-            closing.append(deferToThreadPool(self._reactor, pool, parts.registrations.close))
+            ends.append(parts.registrations.close)
+        closing += [deferToThreadPool(self._reactor, self._reactor.getThreadPool(), end) for end in ends]
         if self._accounts is not None:
             self._accounts.stop()
         if self._answering is not None:

@@ -14,7 +14,7 @@ from sbc.service import paths
 from sbc.service.config import Config
 from sbc.service.values import port_range
 from sbc.sip import Address, Limits, SipStack, Timers, Tokens
-from sbc.store import CallStore, RegistrationStore, StoreError, StoreSettings
+from sbc.store import CallStore, RegistrationStore, StoreError, StoreSettings, SubscriptionStore
 from sbc.transport import Resolver, Transports, TransportSettings
 
 
@@ -31,6 +31,7 @@ class Parts(NamedTuple):
     store: CallStore
     registrations: RegistrationStore | None
     """None where nobody registers."""
+    subscriptions: SubscriptionStore
 
 
 def build(config: Config, reactor: Any) -> Parts:
@@ -38,17 +39,19 @@ def build(config: Config, reactor: Any) -> Parts:
     tokens = Tokens(os.urandom)
     media = Media(media_settings(config), tokens)
     zones = config.network.zones
-    registrations = registration_store(config)
+    registrations, subscriptions = registration_store(config), subscription_store(config)
+    settings = replace(session_settings(config, registrations), key=subscriptions.key)
     return Parts(
         config,
         sip_stack(config, tokens),
-        B2bua(config.network, session_settings(config, registrations), hooks(config), media, tokens),
+        B2bua(config.network, settings, hooks(config), media, tokens),
         media,
         Transports(reactor, zones.values(), limits(config), transport_settings(config)),
         Resolver(reactor),
         UserspacePlane(reactor, PortRange(*port_range(config.document.media.ports))),
         call_store(config),
         registrations,
+        subscriptions,
     )
 
 
@@ -164,6 +167,11 @@ def store_settings(config: Config) -> StoreSettings:
 def registration_store(config: Config) -> RegistrationStore | None:
     """Opens what is registered, where anybody registers. Raises StoreError."""
     return RegistrationStore(config.state_directory / paths.REGISTRATIONS) if config.access is not None else None
+
+
+def subscription_store(config: Config) -> SubscriptionStore:
+    """Opens what is subscribed to. Raises StoreError."""
+    return SubscriptionStore(config.state_directory / paths.SUBSCRIPTIONS)
 
 
 def call_store(config: Config) -> CallStore:

@@ -1,7 +1,9 @@
-"""What outlives the process, in SQLite: the record of calls (CDR, decision trail, messages), and registrations.
+"""What outlives the process, in SQLite: the record of calls (CDR, decision trail, messages), registrations, and
+subscriptions.
 
-`CallStore` and `RegistrationStore` write, for the driver; `CallReader` and `RegistrationReader` read, for the command
-line. `UserStore` keeps the accounts of phones. `masked_uri` is for others who write down what came.
+`CallStore`, `RegistrationStore` and `SubscriptionStore` write, for the driver; `CallReader` and `RegistrationReader`
+read, for the command line. `UserStore` keeps the accounts of phones. `masked_uri` is for others who write down what
+came.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from sbc.store.schema import StoreError
 if TYPE_CHECKING:
     from sbc.store.calls import CallStore, StoreSettings
     from sbc.store.registrations import RegistrationReader, RegistrationStore
+    from sbc.store.subscriptions import SubscriptionStore
     from sbc.store.users import UserError, UserStore
 
 USERS = "users.sqlite"
@@ -29,6 +32,7 @@ __all__ = [
     "RegistrationStore",
     "StoreError",
     "StoreSettings",
+    "SubscriptionStore",
     "UserError",
     "UserStore",
     "masked_uri",
@@ -45,6 +49,10 @@ def __getattr__(name: str) -> Any:
         from sbc.store import registrations
 
         return getattr(registrations, name)
+    if name == "SubscriptionStore":
+        from sbc.store import subscriptions
+
+        return subscriptions.SubscriptionStore
     if name in ("UserError", "UserStore"):
         from sbc.store import users
 

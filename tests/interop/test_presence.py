@@ -154,6 +154,22 @@ def test_a_phone_outside_watches_one_inside(
     notified(ladder, event, ended)
 
 
+def test_after_kill_9_the_phone_hears_what_changes_and_asks_again_in_its_dialog(
+    border: Border, ladder: WireLadder
+) -> None:
+    ask(ladder, "presence", 600)
+    notified(ladder, "presence", lambda notify: not ended(notify))
+    wait_until(lambda: border.edge.subscriptions() != [], "the subscription written down")
+    border.edge.kill_and_start()
+    publish(border, "presence", "application/pidf+xml", PIDF)
+    first = notified(ladder, "presence", lambda notify: b"<basic>open" in notify.body)
+    ask(ladder, "presence", 500)
+    assert notified(ladder, "presence", lambda notify: True).cseq.number > first.cseq.number
+    ask(ladder, "presence", 0)
+    notified(ladder, "presence", ended)
+    wait_until(lambda: border.edge.subscriptions() == [], "the subscription forgotten")
+
+
 def test_a_phone_outside_publishes_its_presence_and_another_one_sees_it(ladder: WireLadder) -> None:
     ladder.bodies["told"] = ("application/pidf+xml", PIDF.replace(PHONE, PUBLIC.host).encode())
     ladder.play(

@@ -176,6 +176,26 @@ def test_a_call_inside_the_pbx_is_picked_up_that_the_sbc_has_never_seen(
     pbx.identity = watching
 
 
+def test_what_was_told_before_kill_9_is_picked_up_after_it(border: Border, ladder: WireLadder) -> None:
+    ladder.play(WATCHES)
+    real = {"call-id": f"inner-call-old@{PRIVATE.others[0]}", "local-tag": "inner-l", "remote-tag": "inner-r"}
+    heard = tell(ladder, *real.values(), "early")
+    border.edge.kill_and_start()
+    ladder.parties["pbx"].identity = None
+    told = replaces(real, FAR_END[0], "early").split(" | ")[0]
+    ladder.play(
+        f"""
+        alice -> INVITE sdp | {replaces(heard, FAR_END[0], "early")}
+        alice <- 100
+        pbx <- INVITE sdp | {told} | Require: replaces
+        pbx -> 486
+        pbx <- ACK
+        alice <- 486
+        alice -> ACK
+    """
+    )
+
+
 def test_names_that_were_not_told_pick_up_nothing(ladder: WireLadder) -> None:
     ladder.play(
         f"alice -> INVITE sdp | Replaces: r{'a' * 40};to-tag=r{'b' * 40};from-tag=r{'c' * 40} | Require: replaces",

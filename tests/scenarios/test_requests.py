@@ -8,7 +8,7 @@ import pytest
 
 from sbc.sip import Address
 from tests.support.border import Border
-from tests.support.lab import PRIVATE, PUBLIC
+from tests.support.lab import PRIVATE, PUBLIC, wait_until
 from tests.support.scenario import INWARDS, OUTWARDS, Route, callee, caller
 from tests.support.wire_ladder import WireLadder, wire_ladder
 
@@ -98,6 +98,18 @@ BODIES = {
     "fragment": ("message/sipfrag", "SIP/2.0 486 Busy at [local_ip]\r\nContact: <sip:1001@[local_ip]>\r\n"),
     "list": ('multipart/related;type="application/rlmi+xml";boundary=x', _LIST),
 }
+WATCHES = """
+    phone -> SUBSCRIBE | Event: message-summary | Expires: 600
+    pbx <- SUBSCRIBE
+    pbx -> 200 SUBSCRIBE | Expires: 600
+    phone <- 200 SUBSCRIBE
+"""
+NOTIFIED = """
+    pbx -> NOTIFY mwi-pbx | Event: message-summary | Subscription-State: active
+    phone <- NOTIFY body
+    phone -> 200 NOTIFY
+    pbx <- 200 NOTIFY
+"""
 BOMB = ("application/unheard-of+xml", b'<!DOCTYPE a [<!ENTITY x "ha">]><a>&x;&x;</a>')
 AT_HOME = "192.168.7.77"
 """What the phone calls itself, behind its NAT."""
@@ -115,6 +127,19 @@ def ladder(border: Border) -> Iterator[WireLadder]:
                 ladder.bodies[f"{name}-{who}"] = kind, body.encode()
         ladder.bodies["bomb"] = BOMB
         yield ladder
+
+
+def test_a_subscription_goes_on_after_kill_9(border: Border, ladder: WireLadder) -> None:
+    ladder.play(WATCHES, NOTIFIED, NOTIFIED)
+    phone, pbx = ladder.parties["phone"], ladder.parties["pbx"]
+    told = phone.requests["NOTIFY"].cseq.number, pbx.requests["SUBSCRIBE"].cseq.number
+    wait_until(lambda: len(border.edge.subscriptions()) == 1, "the subscription written down")
+    border.edge.kill_and_start()
+    ladder.play(NOTIFIED, WATCHES, NOTIFIED)
+    assert phone.requests["NOTIFY"].cseq.number > told[0]
+    assert pbx.requests["SUBSCRIBE"].cseq.number > told[1]
+    ladder.play(NOTIFIED.replace("active", "terminated"))
+    wait_until(lambda: border.edge.subscriptions() == [], "the subscription forgotten")
 
 
 @pytest.mark.parametrize("name", BODIES)

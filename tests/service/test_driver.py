@@ -206,7 +206,7 @@ class Session:
             raise wanted
         return wanted
 
-    def start(self, now: float, bindings: object = ()) -> list[Command]:
+    def start(self, now: float, records: object = (), subscribed: object = ()) -> list[Command]:
         return [BindPorts("127.0.0.1", 8), BindPorts("127.0.0.2", 8)]
 
     def handle(self, event: Any, now: float) -> list[Command]:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -39,6 +40,11 @@ class Edge:
         with self._log_file().open("ab") as log:
             self.process = self.lab.edge.popen(command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT)
         self._wait_ready(self._ready)
+
+    def subscriptions(self) -> list[dict[str, Any]]:
+        """The subscriptions that it has written down."""
+        with contextlib.closing(sqlite3.connect(self.directory / "state/subscriptions.sqlite")) as database:
+            return [json.loads(text) for (text,) in database.execute("SELECT facts FROM subscriptions")]
 
     def kill_and_start(self) -> None:
         """End it as nobody should (kill -9), and start it again."""

@@ -281,10 +281,12 @@ class Party:
 class Ladder:
     """The world of one test, and the parties in it by name."""
 
-    def __init__(self, **edge: Any) -> None:
+    def __init__(self, *, seed: int = 1, **edge: Any) -> None:
+        self.seed = seed
+        """What the SBC's names of things are made from: another process makes others."""
         self.events = Events()
         self.network = Wires(self.events, Random(1), Weather(delay=0.0))
-        self.edge = Edge(self.events, self.network, 1, **edge)
+        self.edge = Edge(self.events, self.network, seed, **edge)
         self.parties: dict[str, Party] = {}
         self.bound: dict[str, str] = {}
         self.bodies: dict[str, tuple[str, bytes]] = {

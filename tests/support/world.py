@@ -33,6 +33,7 @@ from sbc.b2bua import (
     SendAck,
     SendRequest,
     Settings,
+    SubscriptionRecord,
     UsersChanged,
     Zone,
 )
@@ -160,6 +161,8 @@ class Edge:
     hooks: Hooks | None = None
     bindings: tuple[BindingRecord, ...] = ()
     """What was registered before."""
+    subscribed: tuple[SubscriptionRecord, ...] = ()
+    """What was subscribed to before."""
 
     def __post_init__(self) -> None:
         zones = {
@@ -201,7 +204,7 @@ class Edge:
         self._armed = float("inf")
         for local in self.zone_of:
             self.network.hosts[local] = lambda data, source, local=local: self.receive(data, source, local)
-        self.run(self.b2bua.start(self.events.now, self.bindings))
+        self.run(self.b2bua.start(self.events.now, self.bindings, self.subscribed))
 
     def receive(
         self, data: bytes, source: Address, local: Address, transport: str = "UDP", connection: int | None = None
