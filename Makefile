@@ -22,8 +22,7 @@ run: setup
 
 test: setup
 	@sh tools/install-peers test
-	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest
+	@sh tools/run-tests "$(BIN)"
 
 # All of it, also after something failed: one run tells everything.
 check: setup

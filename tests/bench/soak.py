@@ -23,38 +23,34 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.support import script
+from tests.support import sipp_calls
+from tests.support.border import ZONES, peer
 from tests.support.edge import Edge
 from tests.support.lab import PRIVATE, PUBLIC, Lab
 from tests.support.sipp import SCENARIOS, Sipp
+from tests.support.sipp_calls import (
+    AS_RE_INVITE,
+    BUSY,
+    RELIABLE,
+    RELIABLE_ANSWER,
+    RINGS_AND_IS_CANCELLED,
+    TIMED,
+    TIMED_ANSWER,
+)
 
 MIB = 1 << 20
 LINGER = 45
 """Seconds after which nothing waits any more: 64 * T1, and the subscription of a transfer."""
 
-CALL = """
-    -> INVITE sdp
-    <- 100 maybe
-    <- 180 maybe
-    <- 200 sdp
-    -> ACK
-    1 s
-    -> BYE
-    <- 200 BYE
-"""
-ANSWER = """
-    <- INVITE
-    -> 180
-    0.2 s
-    -> 200 sdp
-    <- ACK
-    <- BYE
-    -> 200 BYE
-"""
+
+def _talking(calls: str, talk: str = "1 s") -> str:
+    return calls.replace("0.2 s", talk)
+
+
+CALL = _talking(sipp_calls.CALL)
+ANSWER = sipp_calls.ANSWER.replace("-> 180", "-> 180\n    0.2 s")
 REFUSED = "-> INVITE sdp\n<- 100 maybe\n<- 180 maybe\n<- 486\n-> ACK"
-RINGS_AND_REFUSES = "<- INVITE\n-> 180\n-> 486\n<- ACK"
-BUSY = "<- INVITE\n-> 486\n<- ACK"
-RINGS_ONLY = "<- INVITE\n-> 180\n<- CANCEL\n-> 200 CANCEL\n-> 487\n<- ACK"
+RINGS_AND_REFUSES = BUSY.replace("-> 486", "-> 180\n    -> 486")
 GIVES_UP = """
     -> INVITE sdp
     <- 100 maybe
@@ -65,57 +61,8 @@ GIVES_UP = """
     <- 487
     -> ACK
 """
-RELIABLE = r"""
-    -> INVITE sdp | Supported: 100rel
-    <- 100 maybe
-    <- 183 sdp | Require: 100rel | RSeq: ([0-9]+) as rseq
-    -> PRACK | RAck: [$rseq] 1 INVITE
-    <- 200 PRACK
-    <- 200
-    -> ACK
-    1 s
-    -> BYE
-    <- 200 BYE
-"""
-RELIABLE_ANSWER = """
-    <- INVITE sdp | Supported: 100rel
-    -> 183 sdp | Require: 100rel | RSeq: 17
-    <- PRACK | RAck: 17 1 INVITE
-    -> 200 PRACK
-    0.2 s
-    -> 200
-    <- ACK
-    <- BYE
-    -> 200 BYE
-"""
 LATE_OFFER = CALL.replace("INVITE sdp", "INVITE").replace("-> ACK", "-> ACK sdp")
-UPDATED = CALL.replace("1 s", "0.5 s\n-> UPDATE sdp\n<- 200 UPDATE sdp\n0.5 s")
-AS_RE_INVITE = ANSWER.replace("200 sdp", "200 sdp | Allow: INVITE, ACK, BYE, CANCEL").replace(
-    "<- ACK", "<- ACK\n<- INVITE sdp\n-> 200 sdp\n<- ACK"
-)
-TIMED = """
-    -> INVITE sdp | Supported: timer | Session-Expires: 4;refresher=uas | Allow: INVITE, ACK, BYE, CANCEL
-    <- 100 maybe
-    <- 180
-    <- 200 sdp | Session-Expires: 4;refresher=uas
-    -> ACK
-    <- INVITE sdp | Session-Expires: 4;refresher=uac
-    -> 200 sdp | Supported: timer | Session-Expires: 4;refresher=uac
-    <- ACK
-    0.2 s
-    -> BYE
-    <- 200 BYE
-"""
-TIMED_ANSWER = """
-    <- INVITE | Session-Expires: 6
-    -> 180
-    -> 200 sdp | Require: timer | Session-Expires: 3;refresher=uac
-    <- ACK
-    <- UPDATE | Session-Expires: 3;refresher=uac
-    -> 200 UPDATE | Require: timer | Session-Expires: 30;refresher=uac
-    <- BYE
-    -> 200 BYE
-"""
+UPDATED = sipp_calls.UPDATED.replace("0.1 s", "0.5 s")
 
 
 class Flow(NamedTuple):
@@ -144,10 +91,10 @@ FLOWS = (
     Flow("with RTP", 5, SPEAKS, ("callee",), (("talk", 2000), ("audio", "{audio}")), (("delay", 50),)),
     Flow("hold and resume", 8, "caller_holds", ("callee_is_held",)),
     Flow("refused", 8, REFUSED, (RINGS_AND_REFUSES,), fails=True),
-    Flow("cancelled", 6, GIVES_UP, (RINGS_ONLY,), fails=True),
+    Flow("cancelled", 6, GIVES_UP, (RINGS_AND_IS_CANCELLED,), fails=True),
     Flow("busy, the next target answers", 8, CALL, (BUSY, ANSWER)),
-    Flow("find me", 4, CALL, (RINGS_ONLY, ANSWER), together=True),
-    Flow("100rel", 7, RELIABLE, (RELIABLE_ANSWER,)),
+    Flow("find me", 4, CALL, (RINGS_AND_IS_CANCELLED, ANSWER), together=True),
+    Flow("100rel", 7, _talking(RELIABLE), (RELIABLE_ANSWER,)),
     Flow("late offer", 4, LATE_OFFER, (ANSWER.replace("<- ACK", "<- ACK sdp"),)),
     Flow("UPDATE into re-INVITE", 4, UPDATED, (AS_RE_INVITE,)),
     Flow(
@@ -163,11 +110,7 @@ min_session_expires = 3
 failover_statuses = [408, 486, 500, 502, 503, 504]
 [records]
 max_size = "256M"
-[zones.public]
-address = "{PUBLIC.edge}"
-[zones.private]
-address = "{PRIVATE.edge}"
-"""
+{ZONES}"""
 
 
 def numbers(index: int, flow: Flow) -> list[tuple[str, list[int]]]:
@@ -181,7 +124,7 @@ def configuration(flows: Iterable[Flow]) -> str:
     text = HEAD
     for index, flow in enumerate(flows):
         for place in range(len(flow.callees)):
-            text += f'[peers.p{index}-{place}]\nzone = "private"\naddress = "{PRIVATE.host}:{_port(index, place)}"\n'
+            text += peer(f"p{index}-{place}", f"{PRIVATE.host}:{_port(index, place)}")
     for index, flow in enumerate(flows):
         for number, places in numbers(index, flow):
             names = ", ".join(f'"p{index}-{place}"' for place in places)
@@ -213,23 +156,15 @@ class Soak:
         ]
         self.callers = {flow: self._caller(index, flow) for index, flow in enumerate(FLOWS)}
 
-    def _written(self, text: str, name: str, *, calls: bool) -> str:
-        if "\n" not in text:
-            return text
-        path = self._folder / name
-        path.with_suffix(".xml").write_text(script.caller(text) if calls else script.callee(text))
-        return str(path)
-
     def _values(
         self, scenario: str, values: tuple[tuple[str, object], ...], filled: dict[str, object]
     ) -> dict[str, object]:
-        file = SCENARIOS / f"{scenario}.xml"
-        text = file.read_text() if file.exists() else ""
+        text = "" if "\n" in scenario else (SCENARIOS / f"{scenario}.xml").read_text()
         return {name: filled.get(str(value), value) for name, value in values if f"%{name}%" in text}
 
     def _callee(self, index: int, place: int) -> Sipp:
         flow = FLOWS[index]
-        scenario = self._written(flow.callees[place], f"callee{index}-{place}", calls=False)
+        scenario = flow.callees[place]
         return Sipp(
             self.lab.private, scenario, PRIVATE.host, _port(index, place), calls=10**9, timeout=self._timeout,
             trace=False, replace=self._values(scenario, flow.callee_values, {}),
@@ -239,11 +174,10 @@ class Soak:
     def _caller(self, index: int, flow: Flow) -> Sipp:
         dialled, *elsewhere = [f"sip:{number}@{PUBLIC.edge}" for number, _ in numbers(index, flow)]
         filled = {**self._filled, TRANSFER_TO: elsewhere[0] if elsewhere else ""}
-        scenario = self._written(flow.caller, f"caller{index}", calls=True)
         period = round(1000 * 100 / self._rate)  # ms in which a hundred calls of all kinds begin
         return Sipp(
-            self.lab.public, scenario, PUBLIC.host, _port(index, 0), target=f"{PUBLIC.edge}:5060", calls=10**9,
-            timeout=self._timeout, trace=False, dialled=dialled, replace=self._values(scenario, flow.values, filled),
+            self.lab.public, flow.caller, PUBLIC.host, _port(index, 0), target=f"{PUBLIC.edge}:5060", calls=10**9,
+            timeout=self._timeout, trace=False, dialled=dialled, replace=self._values(flow.caller, flow.values, filled),
             extra=("-r", str(flow.share), "-rp", str(period), "-l", "5000", "-mp", str(_media_port(index, 0))),
         )  # fmt: skip
 

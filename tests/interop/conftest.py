@@ -1,5 +1,5 @@
-"""After every test with a border: nothing of the private side was to be seen on the public link."""
+"""The border of a module's `CONFIG`; after every test with one, nothing of the private side was to be seen outside."""
 
-from tests.support.watch import nothing_private_shows
+from tests.support.watch import border, nothing_private_shows
 
-__all__ = ["nothing_private_shows"]
+__all__ = ["border", "nothing_private_shows"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,12 +16,6 @@ TALK = 2.5
 """Seconds of conversation."""
 ALICE, BOB = 440, 880
 """Hz of the tone that each one plays."""
-
-
-@pytest.fixture(scope="module")
-def border() -> Iterator[Border]:
-    with Border() as border:
-        yield border
 
 
 def converse(alice: Baresip, bob: Baresip, uri: str) -> None:

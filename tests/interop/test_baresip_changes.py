@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.baresip import Baresip, tone_share
-from tests.support.border import Border
+from tests.support.border import PBX, ZONES, Border, calls_to, peer
 from tests.support.kamailio import PHONE, start_pbx
 from tests.support.lab import PRIVATE, PUBLIC, wait_until
 from tests.support.tap import Ear, Tap, wait_for_no_video, wait_for_silence, wait_for_tones, wait_for_video
@@ -22,33 +22,13 @@ pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("baresip", "kamail
 ALICE, BOB, CAROL = 440, 880, 1320
 """Hz of the tone that each one plays."""
 OPUS = "opus/48000/2"
-CONFIG = f"""
-[zones.public]
-address = "{PUBLIC.edge}"
-[zones.private]
-address = "{PRIVATE.edge}"
-[peers.pbx]
-zone = "private"
-address = "{PRIVATE.host}"
-[peers.gateway]
-zone = "private"
-address = "{PRIVATE.others[1]}"
-latching = "any"  # its packets leave with the address of the PBX, which is in its namespace
-codecs_denied = ["opus"]
-[[routes]]
-from = "public"
-number = "gateway"
-to = ["gateway"]
-[[routes]]
-from = "public"
-to = ["pbx"]
+CONFIG = f"""{ZONES}
+{PBX}
+{peer("gateway", PRIVATE.others[1], 'latching = "any"', 'codecs_denied = ["opus"]')}
+{calls_to("gateway", "gateway")}
+{calls_to("", "pbx")}
 """
-
-
-@pytest.fixture(scope="module")
-def border() -> Iterator[Border]:
-    with Border(CONFIG) as border:
-        yield border
+"""The gateway's packets leave with the address of the PBX, which is in its namespace."""
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.support.border import Border
@@ -13,12 +11,6 @@ from tests.support.scenario import refused
 from tests.support.sipp import Sipp
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("kamailio", "sipp")]
-
-
-@pytest.fixture(scope="module")
-def border() -> Iterator[Border]:
-    with Border() as border:
-        yield border
 
 
 @pytest.fixture(autouse=True)

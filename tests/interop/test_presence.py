@@ -46,12 +46,6 @@ MWI = f"Messages-Waiting: yes\r\nMessage-Account: {_INSIDE}\r\nVoice-Message: 2/
 _ports = itertools.count(5060)
 
 
-@pytest.fixture(scope="module")
-def border() -> Iterator[Border]:
-    with Border() as border:
-        yield border
-
-
 @pytest.fixture(autouse=True)
 def presence_server(border: Border) -> None:
     """It is ended with whatever else runs on the private side."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -31,12 +30,6 @@ FORGETS = 5
 """Seconds of silence after which the NATs forget a mapping."""
 CONFIG = remote_phones.configuration(PUBLIC.edge, PRIVATE.edge, PRIVATE.host) + "keepalive_interval = 2\n"
 """As the page on remote phones says; these NATs forget sooner than any that one meets."""
-
-
-@pytest.fixture(scope="module")
-def border() -> Iterator[Border]:
-    with Border(CONFIG) as border:
-        yield border
 
 
 @pytest.fixture

@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.support.border import Border
+from tests.support.border import PBX, ZONES, Border, calls_to, peer
 from tests.support.lab import PRIVATE, PUBLIC
 from tests.support.scenario import INWARDS, OUTWARDS, Route, callee, caller, place
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("sipp", "nft")]
 
-CONFIG = f"""
-[zones.public]
-address = "{PUBLIC.edge}"
-[zones.private]
-address = "{PRIVATE.edge}"
-[peers.pbx]
-zone = "private"
-address = "{PRIVATE.host}"
-[peers.both]
-zone = "private"
-address = "{PRIVATE.others[0]}"
-transports = ["udp", "tcp"]
-[[routes]]
-from = "public"
-number = "1*"
-to = ["pbx"]
-[[routes]]
-from = "public"
-number = "2*"
-to = ["both"]
+CONFIG = f"""{ZONES}
+{PBX}
+{peer("both", PRIVATE.others[0], 'transports = ["udp", "tcp"]')}
+{calls_to("1*", "pbx")}
+{calls_to("2*", "both")}
 """
-
-
-@pytest.fixture(scope="module")
-def border() -> Iterator[Border]:
-    with Border(CONFIG) as border:
-        yield border
 
 
 def heard(edge: str, side: str, place: str) -> dict[str, object]:

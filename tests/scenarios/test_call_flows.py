@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.scenarios import rfc3665, rfc5359
-from tests.support.border import Border
+from tests.support.border import ZONES, Border, calls_to, peer
 from tests.support.flows import ADDRESSES, Flow, play
-from tests.support.lab import PRIVATE, PUBLIC
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("sipp")]
 
 T1 = 0.1
 """Short, so that what waits for retransmissions (64 * T1) is gone soon."""
+INSIDE = 'zone = "private"\nring = 1'
 CONFIG = f"""
 [sip]
 t1 = {T1}
@@ -24,60 +24,19 @@ t4 = 0.5
 [calls]
 target_timeout = 0.5
 failover_statuses = [408, 480, 486, 500, 502, 503, 504]
-[zones.public]
-address = "{PUBLIC.edge}"
-[zones.private]
-address = "{PRIVATE.edge}"
-[peers.bob]
-zone = "private"
-address = "{ADDRESSES["bob"]}"
-[peers.server]
-zone = "private"
-address = "{ADDRESSES["server"]}"
-redirect = "pass"
-[peers.colleague]
-zone = "private"
-address = "{ADDRESSES["colleague"]}"
-[peers.absent]
-zone = "private"
-address = "{ADDRESSES["absent"]}"
-[[routes]]
-from = "public"
-number = "1001"
-to = ["bob"]
-[[routes]]
-from = "public"
-number = "1002"
-to = ["server"]
-[[routes]]
-from = "public"
-number = "1003"
-to = ["colleague"]
-[[routes]]
-from = "public"
-number = "2001"
-to = ["absent", "bob"]
-[[routes]]
-from = "public"
-number = "2002"
-to = ["sip:{ADDRESSES["bob"]}:5080;transport=udp"]
-zone = "private"
-ring = 1
-[[routes]]
-from = "public"
-number = "2003"
-to = ["bob", "colleague"]
-[[routes]]
-from = "public"
-number = "2004"
-to = ["bob", "colleague"]
-ring = 1
-[[routes]]
-from = "public"
-number = "2005"
-to = ["bob", "server", "colleague", "sip:{ADDRESSES["colleague"]}:5070;transport=udp"]
-zone = "private"
-ring = 1
+{ZONES}
+{peer("bob", ADDRESSES["bob"])}
+{peer("server", ADDRESSES["server"], 'redirect = "pass"')}
+{peer("colleague", ADDRESSES["colleague"])}
+{peer("absent", ADDRESSES["absent"])}
+{calls_to("1001", "bob")}
+{calls_to("1002", "server")}
+{calls_to("1003", "colleague")}
+{calls_to("2001", "absent", "bob")}
+{calls_to("2002", f"sip:{ADDRESSES['bob']}:5080;transport=udp", more=INSIDE)}
+{calls_to("2003", "bob", "colleague")}
+{calls_to("2004", "bob", "colleague", more="ring = 1")}
+{calls_to("2005", "bob", "server", "colleague", f"sip:{ADDRESSES['colleague']}:5070;transport=udp", more=INSIDE)}
 """
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.support.border import Border
+from tests.support.border import PBX, Border, calls_to, peer
 from tests.support.lab import PRIVATE, PUBLIC
 from tests.support.scenario import INWARDS, OUTWARDS, Route, callee, caller, place, refused
 
@@ -22,60 +20,20 @@ transports = ["udp", "tcp"]
 [zones.private]
 address = "{PRIVATE.edge}"
 transports = ["udp", "tcp"]
-[peers.pbx]
-zone = "private"
-address = "{PRIVATE.host}"
-[peers.tcp]
-zone = "private"
-address = "{PRIVATE.others[0]}"
-transports = ["tcp"]
-[peers.busy]
-zone = "private"
-address = "{PRIVATE.others[1]}"
-[peers.closed]
-zone = "private"
-address = "{PRIVATE.host}:5999"
-[peers.closed2]
-zone = "private"
-address = "{PRIVATE.host}:5998"
-[peers.absent]
-zone = "private"
-address = "{PRIVATE.absent}"
-[[routes]]
-from = "public"
-number = "1*"
-to = ["pbx"]
-[[routes]]
-from = "public"
-number = "2*"
-to = ["tcp"]
-[[routes]]
-from = "public"
-number = "31*"
-to = ["closed", "pbx"]
-[[routes]]
-from = "public"
-number = "32*"
-to = ["absent", "pbx"]
-[[routes]]
-from = "public"
-number = "33*"
-to = ["busy", "pbx"]
-[[routes]]
-from = "public"
-number = "41*"
-to = ["closed"]
-[[routes]]
-from = "public"
-number = "42*"
-to = ["closed", "closed2"]
+{PBX}
+{peer("tcp", PRIVATE.others[0], 'transports = ["tcp"]')}
+{peer("busy", PRIVATE.others[1])}
+{peer("closed", f"{PRIVATE.host}:5999")}
+{peer("closed2", f"{PRIVATE.host}:5998")}
+{peer("absent", PRIVATE.absent)}
+{calls_to("1*", "pbx")}
+{calls_to("2*", "tcp")}
+{calls_to("31*", "closed", "pbx")}
+{calls_to("32*", "absent", "pbx")}
+{calls_to("33*", "busy", "pbx")}
+{calls_to("41*", "closed")}
+{calls_to("42*", "closed", "closed2")}
 """
-
-
-@pytest.fixture(scope="module")
-def border() -> Iterator[Border]:
-    with Border(CONFIG) as border:
-        yield border
 
 
 both_ways = pytest.mark.parametrize("route", [INWARDS, OUTWARDS], ids=lambda route: route.name)

@@ -4,30 +4,19 @@ are seen on the wire."""
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.support import script
-from tests.support.border import PLAIN, Border
+from tests.support.border import Border
 from tests.support.capture import Capture, payloads
 from tests.support.lab import Namespace, wait_until
-from tests.support.scenario import INWARDS, OUTWARDS, Route
-from tests.support.scenario import callee as start_callee
-from tests.support.scenario import caller as start_caller
+from tests.support.scenario import INWARDS, OUTWARDS, Route, callee, caller
 from tests.support.sipp import Sipp
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("sipp", "nft")]
 
 both_ways = pytest.mark.parametrize("route", [INWARDS, OUTWARDS], ids=lambda route: route.name)
-
-
-@pytest.fixture(scope="module")
-def border() -> Iterator[Border]:
-    with Border(PLAIN) as border:
-        yield border
 
 
 class Packet(NamedTuple):
@@ -123,11 +112,9 @@ TELLS = """
 """
 
 
-def start(border: Border, folder: Path, route: Route, calls: str, answers: str) -> tuple[Sipp, Sipp]:
-    (folder / "callee.xml").write_text(script.callee(answers))
-    (folder / "caller.xml").write_text(script.caller(calls))
-    answering = start_callee(border, route, str(folder / "callee"))
-    return start_caller(border, route, str(folder / "caller")), answering
+def start(border: Border, route: Route, calls: str, answers: str) -> tuple[Sipp, Sipp]:
+    answering = callee(border, route, answers)
+    return caller(border, route, calls), answering
 
 
 def finish(border: Border, calling: Sipp, answering: Sipp) -> str:
@@ -143,9 +130,9 @@ def finish(border: Border, calling: Sipp, answering: Sipp) -> str:
 
 
 @both_ways
-def test_telephone_events_of_the_caller_become_info(border: Border, tmp_path: Path, route: Route) -> None:
+def test_telephone_events_of_the_caller_become_info(border: Border, route: Route) -> None:
     parties = start(
-        border, tmp_path, route,
+        border, route,
         CALL.format(caller="sdp") + PRESSES + "\n" + IS_HUNG_UP,
         ANSWER.format(callee="mute") + TOLD + "\n" + HANGS_UP,
     )  # fmt: skip
@@ -156,9 +143,9 @@ def test_telephone_events_of_the_caller_become_info(border: Border, tmp_path: Pa
 
 
 @both_ways
-def test_telephone_events_of_the_callee_become_info(border: Border, tmp_path: Path, route: Route) -> None:
+def test_telephone_events_of_the_callee_become_info(border: Border, route: Route) -> None:
     parties = start(
-        border, tmp_path, route,
+        border, route,
         CALL.format(caller="mute") + TOLD + "\n" + HANGS_UP,
         ANSWER.format(callee="sdp").replace("<- INVITE", "<- INVITE sdp") + PRESSES + "\n" + IS_HUNG_UP,
     )  # fmt: skip
@@ -167,13 +154,13 @@ def test_telephone_events_of_the_callee_become_info(border: Border, tmp_path: Pa
 
 @both_ways
 @pytest.mark.parametrize("tells", ["caller", "callee"])
-def test_info_becomes_telephone_events(border: Border, tmp_path: Path, route: Route, tells: str) -> None:
+def test_info_becomes_telephone_events(border: Border, route: Route, tells: str) -> None:
     by_caller = tells == "caller"
     hears_outside = route.outwards is by_caller
     events = Events(border.lab.public if hears_outside else border.lab.private)
     try:
         parties = start(
-            border, tmp_path, route,
+            border, route,
             CALL.format(caller="mute" if by_caller else "sdp") + (TELLS + HANGS_UP if by_caller else IS_HUNG_UP),
             ANSWER.format(callee="sdp" if by_caller else "mute") + (IS_HUNG_UP if by_caller else TELLS + HANGS_UP),
         )  # fmt: skip
@@ -189,13 +176,11 @@ def test_info_becomes_telephone_events(border: Border, tmp_path: Path, route: Ro
 
 
 @both_ways
-def test_between_two_that_speak_telephone_events_they_pass_as_they_are(
-    border: Border, tmp_path: Path, route: Route
-) -> None:
+def test_between_two_that_speak_telephone_events_they_pass_as_they_are(border: Border, route: Route) -> None:
     events = Events(border.lab.public if route.outwards else border.lab.private)
     try:
         parties = start(
-            border, tmp_path, route,
+            border, route,
             CALL.format(caller="sdp") + "0.2 s\npress 5\n5 s\n" + HANGS_UP,
             ANSWER.format(callee="sdp") + IS_HUNG_UP,
         )  # fmt: skip

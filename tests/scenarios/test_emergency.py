@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.border import Border
+from tests.support.border import PBX, ZONES, Border, calls_to, peer
 from tests.support.lab import PRIVATE, PUBLIC, wait_until
 from tests.support.scenario import INWARDS, Route, callee, caller, refused
 from tests.support.sipp import Sipp
@@ -17,19 +17,10 @@ CONFIG = f"""
 [calls]
 max_calls = 1
 emergency = ["112"]
-[zones.public]
-address = "{PUBLIC.edge}"
-[zones.private]
-address = "{PRIVATE.edge}"
-[peers.pbx]
-zone = "private"
-address = "{PRIVATE.host}"
-[peers.help]
-zone = "private"
-address = "{PRIVATE.others[1]}"
-[[routes]]
-from = "public"
-to = ["pbx"]
+{ZONES}
+{PBX}
+{peer("help", PRIVATE.others[1])}
+{calls_to("", "pbx")}
 [[routes]]
 emergency = true
 to = ["help"]

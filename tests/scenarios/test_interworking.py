@@ -3,19 +3,27 @@ that are tried together or one after the other, redirections, late offers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import script
-from tests.support.border import Border
-from tests.support.lab import PRIVATE, PUBLIC
-from tests.support.scenario import INWARDS, OUTWARDS, Route
-from tests.support.scenario import callee as start_callee
-from tests.support.scenario import caller as start_caller
-from tests.support.sipp import Sipp
+from tests.support.border import PBX, ZONES, Border, calls_to, peer
+from tests.support.lab import PRIVATE
+from tests.support.scenario import INWARDS, OUTWARDS, Route, callee, caller
+from tests.support.sipp_calls import (
+    ANSWER,
+    AS_RE_INVITE,
+    BUSY,
+    CALL,
+    ENDS,
+    IS_ENDED,
+    RELIABLE,
+    RELIABLE_ANSWER,
+    RINGS_AND_IS_CANCELLED,
+    TIMED,
+    TIMED_ANSWER,
+    UPDATED,
+)
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("sipp", "nft")]
 
@@ -26,72 +34,30 @@ no_answer = 8
 session_expires = 6
 min_session_expires = 3
 failover_statuses = [408, 486, 500, 502, 503, 504]
-[zones.public]
-address = "{PUBLIC.edge}"
-[zones.private]
-address = "{PRIVATE.edge}"
-[peers.pbx]
-zone = "private"
-address = "{PRIVATE.host}"
-[peers.desk]
-zone = "private"
-address = "{DESK}"
-[peers.mobile]
-zone = "private"
-address = "{MOBILE}"
-[[routes]]
-from = "public"
-number = "1*"
-to = ["pbx"]
+{ZONES}
+{PBX}
+{peer("desk", DESK)}
+{peer("mobile", MOBILE)}
+{calls_to("1*", "pbx")}
 [[routes]]
 from = "public"
 number = "2*"
 to = [["desk", "mobile"], "pbx"]
 ring = 2
-[[routes]]
-from = "public"
-number = "3*"
-to = ["desk", "pbx"]
-ring = "1s"
+{calls_to("3*", "desk", "pbx", more='ring = "1s"')}
 """
 FIND_ME, FORWARDED = Route("find me", number="2001"), Route("forwarded", number="3001")
 
 
-@pytest.fixture(scope="module")
-def border() -> Iterator[Border]:
-    with Border(CONFIG) as border:
-        yield border
-
-
 both_ways = pytest.mark.parametrize("route", [INWARDS, OUTWARDS], ids=lambda route: route.name)
 
-ANSWER = """
-    <- INVITE
-    -> 180
-    -> 200 sdp
-    <- ACK
-    <- BYE
-    -> 200 BYE
-"""
-CALL = """
-    -> INVITE sdp
-    <- 100 maybe
-    <- 180 maybe
-    <- 200 sdp
-    -> ACK
-    0.2 s
-    -> BYE
-    <- 200 BYE
-"""
 
-
-def play(border: Border, folder: Path, route: Route, calls: str, answers: str | None, **others: str) -> dict[str, Any]:
-    """One call; `others` are the scenarios of who is at an address of the private side, by "at_" and its name."""
-    answering = [_start(border, folder, route, start_callee, script.callee(answers), "callee")] if answers else []
-    for name, text in others.items():
-        address = {"desk": DESK, "mobile": MOBILE}[name]
-        answering.append(_start(border, folder, route, start_callee, script.callee(text), name, address=address))
-    calling = _start(border, folder, route, start_caller, script.caller(calls), "caller")
+def play(border: Border, route: Route, calls: str, answers: str | None, **others: str) -> dict[str, Any]:
+    """One call; `others` are the scripts of who is at an address of the private side, by its name."""
+    answering = [callee(border, route, answers)] if answers else []
+    addresses = {"desk": DESK, "mobile": MOBILE}
+    answering += [callee(border, route, text, address=addresses[name]) for name, text in others.items()]
+    calling = caller(border, route, calls)
     for party in (calling, *answering):
         try:
             party.wait()
@@ -100,62 +66,27 @@ def play(border: Border, folder: Path, route: Route, calls: str, answers: str | 
     return border.record(calling)
 
 
-def _start(border: Border, folder: Path, route: Route, start: Any, xml: str, name: str, **more: Any) -> Sipp:
-    (folder / f"{name}.xml").write_text(xml)
-    party = start(border, route, str(folder / name), **more)
-    assert isinstance(party, Sipp)
-    return party
-
-
 # -- reliable provisional responses ------------------------------------------------------------------------------------
 
 
 @both_ways
-def test_reliable_responses_end_to_end(border: Border, tmp_path: Path, route: Route) -> None:
-    record = play(
-        border, tmp_path, route,
-        r"""
-        -> INVITE sdp | Supported: 100rel
-        <- 100 maybe
-        <- 183 sdp | Require: 100rel | RSeq: ([0-9]+) as rseq
-        -> PRACK | RAck: [$rseq] 1 INVITE
-        <- 200 PRACK
-        <- 200
-        -> ACK
-        0.2 s
-        -> BYE
-        <- 200 BYE
-        """,
-        """
-        <- INVITE sdp | Supported: 100rel
-        -> 183 sdp | Require: 100rel | RSeq: 17
-        <- PRACK | RAck: 17 1 INVITE
-        -> 200 PRACK
-        0.1 s
-        -> 200
-        <- ACK
-        <- BYE
-        -> 200 BYE
-        """,
-    )  # fmt: skip
+def test_reliable_responses_end_to_end(border: Border, route: Route) -> None:
+    record = play(border, route, RELIABLE, RELIABLE_ANSWER)
     assert (record["status"], record["ended_by"]) == (200, "caller")
 
 
 @both_ways
-def test_reliable_responses_for_the_caller_alone(border: Border, tmp_path: Path, route: Route) -> None:
+def test_reliable_responses_for_the_caller_alone(border: Border, route: Route) -> None:
     record = play(
-        border, tmp_path, route,
-        r"""
+        border, route,
+        rf"""
         -> INVITE sdp | Require: 100rel
         <- 100 maybe
         <- 180 | Require: 100rel | RSeq: ([0-9]+) as rseq
         -> PRACK | RAck: [$rseq] 1 INVITE
         <- 200 PRACK
         <- 200 sdp
-        -> ACK
-        0.2 s
-        -> BYE
-        <- 200 BYE
+        {ENDS}
         """,
         ANSWER.replace("-> 180", "-> 180\n    0.3 s"),
     )  # fmt: skip
@@ -163,31 +94,9 @@ def test_reliable_responses_for_the_caller_alone(border: Border, tmp_path: Path,
 
 
 @both_ways
-def test_reliable_responses_of_the_callee_alone(border: Border, tmp_path: Path, route: Route) -> None:
-    record = play(
-        border, tmp_path, route,
-        """
-        -> INVITE sdp
-        <- 100 maybe
-        <- 183 sdp | -RSeq
-        <- 200 sdp
-        -> ACK
-        0.2 s
-        -> BYE
-        <- 200 BYE
-        """,
-        """
-        <- INVITE
-        -> 183 sdp | Require: 100rel | RSeq: 900
-        <- PRACK | RAck: 900 1 INVITE
-        -> 200 PRACK
-        0.1 s
-        -> 200
-        <- ACK
-        <- BYE
-        -> 200 BYE
-        """,
-    )  # fmt: skip
+def test_reliable_responses_of_the_callee_alone(border: Border, route: Route) -> None:
+    answers = RELIABLE_ANSWER.replace(" sdp | Supported: 100rel", "")
+    record = play(border, route, CALL.replace("<- 180 maybe", "<- 183 sdp | -RSeq"), answers)
     assert record["status"] == 200
 
 
@@ -195,51 +104,26 @@ def test_reliable_responses_of_the_callee_alone(border: Border, tmp_path: Path, 
 
 
 @both_ways
-def test_an_invite_without_an_offer(border: Border, tmp_path: Path, route: Route) -> None:
-    record = play(
-        border, tmp_path, route,
-        """
-        -> INVITE
-        <- 100 maybe
-        <- 180
-        <- 200 sdp
-        -> ACK sdp
-        0.2 s
-        -> BYE
-        <- 200 BYE
-        """,
-        ANSWER.replace("<- ACK", "<- ACK sdp"),
-    )  # fmt: skip
+def test_an_invite_without_an_offer(border: Border, route: Route) -> None:
+    calls = CALL.replace("INVITE sdp", "INVITE").replace("180 maybe", "180").replace("-> ACK", "-> ACK sdp")
+    record = play(border, route, calls, ANSWER.replace("<- ACK", "<- ACK sdp"))
     assert record["status"] == 200
     assert record["streams"]
 
 
-def test_an_invite_without_an_offer_that_is_answered_in_a_prack(border: Border, tmp_path: Path) -> None:
+def test_an_invite_without_an_offer_that_is_answered_in_a_prack(border: Border) -> None:
     record = play(
-        border, tmp_path, INWARDS,
-        r"""
+        border, INWARDS,
+        rf"""
         -> INVITE | Supported: 100rel
         <- 100 maybe
         <- 183 sdp | RSeq: ([0-9]+) as rseq
         -> PRACK sdp | RAck: [$rseq] 1 INVITE
         <- 200 PRACK
         <- 200
-        -> ACK
-        0.2 s
-        -> BYE
-        <- 200 BYE
+        {ENDS}
         """,
-        """
-        <- INVITE
-        -> 183 sdp | Require: 100rel | RSeq: 5
-        <- PRACK sdp | RAck: 5 1 INVITE
-        -> 200 PRACK
-        0.1 s
-        -> 200
-        <- ACK
-        <- BYE
-        -> 200 BYE
-        """,
+        RELIABLE_ANSWER.replace(" sdp | Supported: 100rel", "", 1).replace("<- PRACK", "<- PRACK sdp"),
     )  # fmt: skip
     assert record["status"] == 200
     assert record["streams"]
@@ -248,28 +132,18 @@ def test_an_invite_without_an_offer_that_is_answered_in_a_prack(border: Border, 
 # -- UPDATE ------------------------------------------------------------------------------------------------------------
 
 
-def test_an_update_passes(border: Border, tmp_path: Path) -> None:
+def test_an_update_passes(border: Border) -> None:
+    play(border, INWARDS, UPDATED, ANSWER.replace("<- ACK", "<- ACK\n    <- UPDATE sdp\n    -> 200 UPDATE sdp"))
+
+
+def test_an_update_becomes_a_re_invite_for_who_allows_none(border: Border) -> None:
+    play(border, INWARDS, UPDATED, AS_RE_INVITE)
+
+
+def test_an_update_before_the_answer(border: Border) -> None:
     play(
-        border, tmp_path, INWARDS,
-        CALL.replace("0.2 s", "0.1 s\n    -> UPDATE sdp\n    <- 200 UPDATE sdp\n    0.1 s"),
-        ANSWER.replace("<- ACK", "<- ACK\n    <- UPDATE sdp\n    -> 200 UPDATE sdp"),
-    )  # fmt: skip
-
-
-def test_an_update_becomes_a_re_invite_for_who_allows_none(border: Border, tmp_path: Path) -> None:
-    play(
-        border, tmp_path, INWARDS,
-        CALL.replace("0.2 s", "0.1 s\n    -> UPDATE sdp\n    <- 200 UPDATE sdp\n    0.1 s"),
-        ANSWER.replace("200 sdp", "200 sdp | Allow: INVITE, ACK, BYE, CANCEL").replace(
-            "<- ACK", "<- ACK\n    <- INVITE sdp\n    -> 200 sdp\n    <- ACK"
-        ),
-    )  # fmt: skip
-
-
-def test_an_update_before_the_answer(border: Border, tmp_path: Path) -> None:
-    play(
-        border, tmp_path, INWARDS,
-        r"""
+        border, INWARDS,
+        rf"""
         -> INVITE sdp | Supported: 100rel
         <- 100 maybe
         <- 183 sdp | RSeq: ([0-9]+) as rseq
@@ -278,12 +152,9 @@ def test_an_update_before_the_answer(border: Border, tmp_path: Path) -> None:
         -> UPDATE sdp
         <- 200 UPDATE sdp
         <- 200
-        -> ACK
-        0.1 s
-        -> BYE
-        <- 200 BYE
+        {ENDS}
         """,
-        """
+        f"""
         <- INVITE
         -> 183 sdp | Require: 100rel | RSeq: 17
         <- PRACK
@@ -292,9 +163,7 @@ def test_an_update_before_the_answer(border: Border, tmp_path: Path) -> None:
         -> 200 UPDATE sdp
         0.1 s
         -> 200
-        <- ACK
-        <- BYE
-        -> 200 BYE
+        {IS_ENDED}
         """,
     )  # fmt: skip
 
@@ -302,40 +171,15 @@ def test_an_update_before_the_answer(border: Border, tmp_path: Path) -> None:
 # -- session timers ----------------------------------------------------------------------------------------------------
 
 
-def test_the_sbc_refreshes_who_wants_it_to(border: Border, tmp_path: Path) -> None:
+def test_the_sbc_refreshes_who_wants_it_to(border: Border) -> None:
     """The callee by UPDATE, the caller, who allows none, by re-INVITE."""
-    record = play(
-        border, tmp_path, INWARDS,
-        """
-        -> INVITE sdp | Supported: timer | Session-Expires: 4;refresher=uas | Allow: INVITE, ACK, BYE, CANCEL
-        <- 100 maybe
-        <- 180
-        <- 200 sdp | Session-Expires: 4;refresher=uas
-        -> ACK
-        <- INVITE sdp | Session-Expires: 4;refresher=uac
-        -> 200 sdp | Supported: timer | Session-Expires: 4;refresher=uac
-        <- ACK
-        0.2 s
-        -> BYE
-        <- 200 BYE
-        """,
-        """
-        <- INVITE | Session-Expires: 6
-        -> 180
-        -> 200 sdp | Require: timer | Session-Expires: 3;refresher=uac
-        <- ACK
-        <- UPDATE | Session-Expires: 3;refresher=uac
-        -> 200 UPDATE | Require: timer | Session-Expires: 30;refresher=uac
-        <- BYE
-        -> 200 BYE
-        """,
-    )  # fmt: skip
+    record = play(border, INWARDS, TIMED, TIMED_ANSWER)
     assert (record["status"], record["ended_by"]) == (200, "caller")
 
 
-def test_who_does_not_refresh_in_time_has_ended_the_call_for_both(border: Border, tmp_path: Path) -> None:
+def test_who_does_not_refresh_in_time_has_ended_the_call_for_both(border: Border) -> None:
     record = play(
-        border, tmp_path, INWARDS,
+        border, INWARDS,
         """
         -> INVITE sdp | Supported: timer | Session-Expires: 3;refresher=uac
         <- 100 maybe
@@ -350,9 +194,9 @@ def test_who_does_not_refresh_in_time_has_ended_the_call_for_both(border: Border
     assert (record["ended_by"], record["cause"]) == ("sbc", "session timer")
 
 
-def test_who_asks_for_too_short_a_session_is_told(border: Border, tmp_path: Path) -> None:
+def test_who_asks_for_too_short_a_session_is_told(border: Border) -> None:
     play(
-        border, tmp_path, INWARDS,
+        border, INWARDS,
         """
         -> INVITE sdp | Supported: timer | Session-Expires: 2
         <- 422 | Min-SE: 3
@@ -364,50 +208,44 @@ def test_who_asks_for_too_short_a_session_is_told(border: Border, tmp_path: Path
 
 # -- targets -----------------------------------------------------------------------------------------------------------
 
-RINGS_AND_IS_CANCELLED = """
-    <- INVITE
-    -> 180
-    <- CANCEL | Reason: {reason}
-    -> 200 CANCEL
-    -> 487
-    <- ACK
-"""
+
+def cancelled_for(reason: str) -> str:
+    """It rings until a CANCEL comes, which says why."""
+    return RINGS_AND_IS_CANCELLED.replace("CANCEL", f"CANCEL | Reason: {reason}", 1)
 
 
-def test_find_me(border: Border, tmp_path: Path) -> None:
+def test_find_me(border: Border) -> None:
     """Two ring, one answers, the other hears why its ringing stops."""
     record = play(
-        border, tmp_path, FIND_ME, CALL, None,
-        desk=RINGS_AND_IS_CANCELLED.format(reason="SIP.*200.*elsewhere"),
+        border, FIND_ME, CALL, None,
+        desk=cancelled_for("SIP.*200.*elsewhere"),
         mobile=ANSWER.replace("-> 180", "-> 180\n    0.5 s"),
     )  # fmt: skip
     assert (record["status"], record["attempts"], record["b"]["peer"]) == (200, 2, "mobile")
 
 
-def test_find_me_not_and_the_voice_mail_takes_it(border: Border, tmp_path: Path) -> None:
+def test_find_me_not_and_the_voice_mail_takes_it(border: Border) -> None:
     record = play(
-        border, tmp_path, FIND_ME, CALL.replace("<- 180 maybe", "<- 180\n    <- 180 maybe\n    <- 180 maybe"), ANSWER,
-        desk="<- INVITE\n-> 486\n<- ACK",
-        mobile=RINGS_AND_IS_CANCELLED.format(reason="SIP.*408.*No answer"),
+        border, FIND_ME, CALL.replace("<- 180 maybe", "<- 180\n    <- 180 maybe\n    <- 180 maybe"), ANSWER,
+        desk=BUSY,
+        mobile=cancelled_for("SIP.*408.*No answer"),
     )  # fmt: skip
     assert (record["status"], record["attempts"], record["b"]["peer"]) == (200, 3, "pbx")
 
 
-def test_call_forwarding_on_busy(border: Border, tmp_path: Path) -> None:
-    record = play(border, tmp_path, FORWARDED, CALL, ANSWER, desk="<- INVITE\n-> 486\n<- ACK")
+def test_call_forwarding_on_busy(border: Border) -> None:
+    record = play(border, FORWARDED, CALL, ANSWER, desk=BUSY)
     assert (record["status"], record["attempts"], record["b"]["peer"]) == (200, 2, "pbx")
 
 
-def test_call_forwarding_on_no_answer(border: Border, tmp_path: Path) -> None:
+def test_call_forwarding_on_no_answer(border: Border) -> None:
     record = play(
-        border, tmp_path, FORWARDED, CALL, ANSWER,
-        desk=RINGS_AND_IS_CANCELLED.format(reason="SIP.*408.*No answer"),
+        border, FORWARDED, CALL, ANSWER,
+        desk=cancelled_for("SIP.*408.*No answer"),
     )  # fmt: skip
     assert (record["status"], record["attempts"], record["b"]["peer"]) == (200, 2, "pbx")
 
 
-def test_a_redirection_is_followed(border: Border, tmp_path: Path) -> None:
-    record = play(
-        border, tmp_path, INWARDS, CALL, f"<- INVITE\n-> 302 | Contact: <sip:7042@{MOBILE}>\n<- ACK", mobile=ANSWER
-    )
+def test_a_redirection_is_followed(border: Border) -> None:
+    record = play(border, INWARDS, CALL, f"<- INVITE\n-> 302 | Contact: <sip:7042@{MOBILE}>\n<- ACK", mobile=ANSWER)
     assert (record["status"], record["attempts"], record["b"]["peer"]) == (200, 2, "mobile")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,12 +15,6 @@ from tests.support.tap import Tap
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("sipp", "nft")]
 
 ROUTES = [INWARDS, OUTWARDS, Route("inwards-v6-to-v4", v6=True), Route("outwards-v4-to-v6", v6=True, outwards=True)]
-
-
-@pytest.fixture(scope="module")
-def border() -> Iterator[Border]:
-    with Border() as border:
-        yield border
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)

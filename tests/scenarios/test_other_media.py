@@ -51,12 +51,6 @@ END = """
 """
 
 
-@pytest.fixture(scope="module")
-def border() -> Iterator[Border]:
-    with Border() as border:
-        yield border
-
-
 class Ports(NamedTuple):
     """Where the two take a stream."""
 

@@ -34,12 +34,6 @@ KINDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def border() -> Iterator[Border]:
-    with Border() as border:
-        yield border
-
-
 @pytest.mark.parametrize("route", [INWARDS, OUTWARDS, OVER_TCP], ids=lambda route: route.name)
 @pytest.mark.parametrize(("event", "kind", "body", "wanted"), KINDS, ids=[kind[0] for kind in KINDS])
 def test_a_subscription_from_beginning_to_end(

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from sbc.sip import Address
-from tests.support.border import Border
+from tests.support.border import PBX, ZONES, Border, calls_to, peer
 from tests.support.lab import PRIVATE, PUBLIC
 from tests.support.scenario import INWARDS, OUTWARDS, Route, callee, caller
 from tests.support.wire_ladder import WireLadder, wire_ladder
@@ -18,38 +18,14 @@ pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("sipp")]
 CONFIG = f"""
 [calls]
 no_answer = 5
-[zones.public]
-address = "{PUBLIC.edge}"
-[zones.private]
-address = "{PRIVATE.edge}"
-[peers.pbx]
-zone = "private"
-address = "{PRIVATE.host}"
-[peers.desk]
-zone = "private"
-address = "{PRIVATE.others[0]}"
-[peers.shut]
-zone = "private"
-address = "{PRIVATE.others[1]}:5999"
-[[routes]]
-from = "public"
-number = "1001"
-to = ["pbx"]
-[[routes]]
-from = "public"
-number = "1002"
-to = ["desk"]
-[[routes]]
-from = "public"
-number = "1003"
-to = ["shut"]
+{ZONES}
+{PBX}
+{peer("desk", PRIVATE.others[0])}
+{peer("shut", f"{PRIVATE.others[1]}:5999")}
+{calls_to("1001", "pbx")}
+{calls_to("1002", "desk")}
+{calls_to("1003", "shut")}
 """
-
-
-@pytest.fixture(scope="module")
-def border() -> Iterator[Border]:
-    with Border(CONFIG) as border:
-        yield border
 
 
 # -- blind, by SIPp ----------------------------------------------------------------------------------------------------

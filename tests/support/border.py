@@ -12,15 +12,29 @@ from tests.support.lab import BEHIND_NAT, PRIVATE, PUBLIC, Lab, wait_until
 from tests.support.leaks import Token, address_tokens, foreign_addresses, sightings, tokens_of
 from tests.support.sipp import Sipp
 
-PLAIN = f"""
+ZONES = f"""
 [zones.public]
-address = ["{PUBLIC.edge}", "{PUBLIC.edge6}"]
+address = "{PUBLIC.edge}"
 [zones.private]
 address = "{PRIVATE.edge}"
-[peers.pbx]
-zone = "private"
-address = "{PRIVATE.host}"
 """
+
+
+def peer(name: str, address: str, *more: str) -> str:
+    """Part of a configuration: an element of the private side; `more` are further lines of it."""
+    lines = (f"[peers.{name}]", 'zone = "private"', f'address = "{address}"', *more)
+    return "\n".join(lines) + "\n"
+
+
+def calls_to(number: str, *to: str, more: str = "") -> str:
+    """Part of a configuration: calls from outside to `number` (any, if empty) go to these peers, or URIs, one after the
+    other; `more` are further lines of it."""
+    lines = ("[[routes]]", 'from = "public"', *([f'number = "{number}"'] if number else []), f"to = {list(to)}", more)
+    return "\n".join(lines) + "\n"
+
+
+PBX = peer("pbx", PRIVATE.host)
+PLAIN = ZONES.replace(f'"{PUBLIC.edge}"', f'["{PUBLIC.edge}", "{PUBLIC.edge6}"]') + PBX
 """The smallest configuration that a border has."""
 
 

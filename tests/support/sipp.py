@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.support import script
 from tests.support.lab import Namespace, end_process, wait_until
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios" / "sipp"
@@ -28,8 +29,9 @@ _control_ports = itertools.count(48100)
 class Sipp:
     """One running SIPp.
 
-    `scenario` names a file of tests/scenarios/sipp without ".xml", or one that SIPp has built in: "-uac", "-uas".
-    `scenario` may be a path as well. `dialled` is the Request-URI of its calls. `replace` fills the places written
+    `scenario` names a file of tests/scenarios/sipp without ".xml" (it may be a path), or one that SIPp has built in:
+    "-uac", "-uas"; or it is a script (`tests.support.script`) of several lines: of a caller if there is a `target`.
+    `dialled` is the Request-URI of its calls. `replace` fills the places written
     %name% in the file (SIPp's own keywords cannot stand in attributes).
     """
 
@@ -50,10 +52,14 @@ class Sipp:
         timeout: float = 20.0,
         trace: bool = True,
     ) -> None:
-        self.scenario = scenario
+        self.scenario = "of a script" if "\n" in scenario else scenario
         self._timeout = timeout
         self._namespace, self._directory = namespace, namespace.directory()
         self._address = bare = address.strip("[]")
+        if "\n" in scenario:
+            written = self._directory / "script.xml"
+            written.write_text(script.caller(scenario) if target else script.callee(scenario))
+            scenario = str(written.with_suffix(""))
         options = ["-sn", scenario[1:]] if scenario.startswith("-") else ["-sf", str(self._filled(scenario, replace))]
         options += ["-i", f"[{bare}]" if ":" in bare else bare, "-p", str(port), "-m", str(calls), "-s", service]
         control = next(_control_ports)

@@ -1,4 +1,4 @@
-"""The fixture that watches every test that has a border."""
+"""What every test with a border has: the border that its module asks for, and a watch on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.border import Border
+from tests.support.border import PLAIN, Border
+
+
+@pytest.fixture(scope="module")
+def border(request: pytest.FixtureRequest) -> Iterator[Border]:
+    """One for all tests of a module, with the module's `CONFIG`; without that the smallest one."""
+    with Border(getattr(request.module, "CONFIG", PLAIN)) as border:
+        yield border
 
 
 @pytest.fixture(autouse=True)
