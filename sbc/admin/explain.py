@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sbc.admin.figures import clock, result, spoken, stream_line, user
+from sbc.admin.figures import called, clock, result, spoken, stream_line, user
 from sbc.admin.ladder import CALLEE, CALLER, NO_COLOURS, SBC, Arrow, Note, Style, ladder
 
 Facts = Mapping[str, Any]
@@ -53,7 +53,7 @@ def printable(text: str) -> str:
 def _header(call: Facts, now: float, style: Style) -> list[str]:
     a, b = call["a"] or {}, call["b"] or {}
     caller = printable(user(a.get("from_uri", "")) or "?")
-    callee = printable(user(a.get("request_uri", "") or a.get("to_uri", "")) or "?")
+    callee = printable(called(a) or "?")
     bad = call["ended"] is not None and call["answered"] is None
     mark = style.bad if bad else style.good
     lines = [

@@ -5,10 +5,12 @@ explanation.
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping
 from typing import Any
 
 Facts = Mapping[str, Any]
+_CONTACT = re.compile(r"[0-9a-f]{24}")
 
 
 def clock(at: float) -> str:
@@ -33,6 +35,15 @@ def user(uri: str) -> str:
         return text
     name, at, host = rest.partition("@")
     return (name if at or scheme == "tel" else host or name).partition(";")[0]
+
+
+def called(leg: Facts) -> str:
+    """Who was called by the INVITE that made `leg`: by its Request-URI, unless that is one of our contacts for a
+    registered phone, whose user part means nothing to a person; then by To."""
+    name = user(leg.get("request_uri", ""))
+    if not name or _CONTACT.fullmatch(name):
+        return user(leg.get("to_uri", "")) or name
+    return name
 
 
 def result(call: Facts) -> str:

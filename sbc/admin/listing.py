@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sbc.admin.explain import printable
-from sbc.admin.figures import clock, result, spoken, user, worst_loss
+from sbc.admin.figures import called, clock, result, spoken, user, worst_loss
 
 _HEADS = ("CALL", "START", "FROM", "TO", "DURATION", "LOSS a/b", "RESULT")
 _WIDEST = 24
@@ -25,7 +25,7 @@ def listing(calls: Sequence[Mapping[str, Any]], now: float) -> list[str]:
 
 def _row(call: Mapping[str, Any], now: float) -> tuple[str, ...]:
     a = call["a"] or {}
-    caller, callee = user(a.get("from_uri", "")), user(a.get("request_uri", "") or a.get("to_uri", ""))
+    caller, callee = user(a.get("from_uri", "")), called(a)
     return (
         call["id"],
         clock(call["started"]),

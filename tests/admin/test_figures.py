@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sbc.admin.figures import duration, loss, result, spoken, stream_line, user, worst_loss
+from sbc.admin.figures import called, duration, loss, result, spoken, stream_line, user, worst_loss
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,19 @@ from sbc.admin.figures import duration, loss, result, spoken, stream_line, user,
 )
 def test_the_user_of_a_uri(uri: str, shown: str) -> None:
     assert user(uri) == shown
+
+
+@pytest.mark.parametrize(
+    ("leg", "shown"),
+    [
+        ({"request_uri": "sip:2001@10.0.0.5", "to_uri": "sip:other@10.0.0.5"}, "2001"),
+        ({"request_uri": "sip:83f70a3e9bff9001b12a5187@10.0.0.1:5060", "to_uri": "<sip:alice@10.0.0.5>"}, "alice"),
+        ({"request_uri": "sip:83f70a3e9bff9001b12a5187@10.0.0.1", "to_uri": ""}, "83f70a3e9bff9001b12a5187"),
+        ({}, ""),
+    ],
+)
+def test_who_was_called_is_no_contact_that_we_have_made_for_a_phone(leg: dict[str, str], shown: str) -> None:
+    assert called(leg) == shown
 
 
 def test_durations_read_like_a_clock() -> None:
