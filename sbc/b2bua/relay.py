@@ -89,7 +89,9 @@ def try_next(context: Context, passage: passages.Passage) -> None:
             passage.hops = [hop]
             continue
         if not passage.targets:
-            passage.outcome = passage.refusal or hooks.Reject(_POLICY, 503, "no target could be reached")
+            phone = passage.target is not None and passage.target.device
+            status, why = (480, "the phone does not answer") if phone else (503, "no target could be reached")
+            passage.outcome = passage.refusal or hooks.Reject(_POLICY, status, why)
             return
         target = passage.target = passage.targets.pop(0)
         if target.hop is not None:

@@ -155,9 +155,13 @@ def refuse_answer(context: Context, call: Call, event: object) -> None:
 
 
 def pass_refusal(context: Context, call: Call, event: object) -> None:
-    """The caller gets the best failure response, or 503 where no target answered at all."""
+    """The caller gets the best failure response; where no target answered at all, 480 for a phone that is registered
+    here, else 503."""
     if event is None:
-        refuse_call(context, call, Ending("sbc", "no target could be reached", 503))
+        if call.b is not None and call.b.device:  # the element that the PBX knows is us, and we serve
+            refuse_call(context, call, Ending("sbc", "the phone does not answer", 480))
+        else:
+            refuse_call(context, call, Ending("sbc", "no target could be reached", 503))
         return
     assert isinstance(event, Refusal)
     received, leg, ours = event

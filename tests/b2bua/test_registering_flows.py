@@ -111,6 +111,20 @@ def test_a_phone_that_has_answered_is_not_asked_again_over_its_other_flow(access
     """)
 
 
+def test_a_phone_that_nothing_comes_back_from_is_a_480_for_who_wants_it(access: Ladder) -> None:
+    """Not a 503, by which the PBX would take the SBC itself for out of service (RFC 3261 section 21.5.4)."""
+    access.play(register_flow("caller", 1))
+    access.edge.fails = lambda hop: hop.zone == "public"
+    access.play("""
+        callee -> INVITE sip:$token@10.0.0.1 sdp
+        callee <- 100
+        callee <- 480
+        callee -> ACK
+        callee -> MESSAGE sip:$token@10.0.0.1 text
+        callee <- 480 MESSAGE
+    """)
+
+
 def test_a_message_takes_the_other_flow_too(access: Ladder) -> None:
     two_flows(access)
     access.play("""

@@ -123,14 +123,20 @@ def test_remote_phones_register_and_call_and_the_operator_sees_it(border: Border
         assert re.search(r"from caller: \d+ packets, .*\n +from callee: \d+ packets", printed), printed
 
 
-def test_a_connection_that_is_lost_is_a_480(border: Border, page: Page, pbx: Kamailio) -> None:
+@pytest.mark.parametrize(("transport", "why"), [("tcp", "has no flow to us now"), ("udp", "the phone does not answer")])
+def test_who_calls_a_phone_that_is_off_hears_480(
+    border: Border, page: Page, pbx: Kamailio, transport: str, why: str
+) -> None:
     with Home(border.lab, SYMMETRIC) as home:
-        bob = remote(page, home, "bob", BOB, 1, "tcp")
-        bob.kill()
-        wait_until(lambda: border.edge.registrations() == [], "its flow is gone", step=0.2)
+        phone = remote(page, home, "bob", BOB, 1, transport)
+        wait_until(lambda: border.edge.registrations() != [], "it is in the table", step=0.2)
+        phone.kill()
+        if transport == "tcp":
+            wait_until(lambda: border.edge.registrations() == [], "its flow is gone", step=0.2)
         desk = Baresip(border.lab.private, "desk", PRIVATE.others[0], tone=DESK, proxy=f"sip:{PRIVATE.host}")
         desk.dial(f"sip:bob@{PRIVATE.host}")
-        wait_until(lambda: "480" in desk.log(), "the desk hears of it")
+        wait_until(lambda: "480" in desk.log(), "the desk hears of it", 40)
+        wait_until(lambda: why in border.edge.sbc("explain", "last"), "so does the operator", step=0.2)
 
 
 def test_where_no_media_come_from_is_told(border: Border, page: Page, pbx: Kamailio) -> None:
