@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import remote_phones
-from tests.support.baresip import Baresip, tone_share
+from tests.support.baresip import Baresip, assert_heard, converse
 from tests.support.border import Border
 from tests.support.clean_machine import Installed, Page
 from tests.support.kamailio import Kamailio
@@ -25,8 +25,6 @@ pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("baresip", "kamail
 
 ALICE, BOB, DESK = 440, 880, 1320
 """Hz of the tone that each one plays."""
-TALK = 2.0
-"""Seconds of conversation."""
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +67,6 @@ def remote(page: Page, home: Home, user: str, tone: int, number: int, transport:
     return phone
 
 
-def converse(calling: Baresip, called: Baresip, uri: str) -> None:
-    calls, ends = calling.calls(), called.log().count("terminated (duration")
-    calling.dial(uri)
-    wait_until(lambda: calling.calls() == calls + 1, "the call is answered", 20)
-    time.sleep(TALK)
-    calling.command("hangup")
-    wait_until(lambda: called.log().count("terminated (duration") == ends + 1, "it ends for the other as well", 20)
-
-
 def masked(line: str) -> list[str]:
     """The columns of a line of a table, numbers aside."""
     return re.split(r"  +", re.sub(r"\d+", "#", line.strip()))
@@ -114,9 +103,7 @@ def test_remote_phones_register_and_call_and_the_operator_sees_it(border: Border
         converse(desk, alice, f"sip:alice@{PRIVATE.host}")
         converse(bob, alice, "sip:alice@example.com")
         for phone, tones in ((desk, [ALICE]), (alice, [DESK, BOB]), (bob, [ALICE])):
-            phone.stop()
-            for (samples, rate), tone in zip(phone.heard_in_calls(TALK), tones, strict=True):
-                assert tone_share(samples, rate, tone) >= 0.95
+            assert_heard(phone, *tones)
 
         wait_until(lambda: all(call["ended"] for call in border.edge.calls()), "all is written down", step=0.2)
         printed = border.edge.run(look_back)
@@ -162,9 +149,8 @@ def test_in_a_cloud_one_line_more_says_the_address_that_others_see(page: Page) -
         alice = remote(page, home, "alice", ALICE, 0, "udp")
         desk = Baresip(border.lab.private, "desk", PRIVATE.others[0], tone=DESK, proxy=f"sip:{PRIVATE.host}")
         converse(desk, alice, f"sip:alice@{PRIVATE.host}")
-        for phone, tone in ((desk, ALICE), (alice, DESK)):
-            phone.stop()
-            assert tone_share(*phone.heard_last(TALK), tone) >= 0.95
+        assert_heard(desk, ALICE)
+        assert_heard(alice, DESK)
         border.lab.clear()
         assert border.leaks() == []
 

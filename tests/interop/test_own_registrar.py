@@ -4,12 +4,11 @@ other one, and by its GRUU. Measured on what was decoded."""
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.baresip import Baresip, tone_share
+from tests.support.baresip import Baresip, assert_heard_only, converse
 from tests.support.border import Border
 from tests.support.lab import PRIVATE, PUBLIC, Namespace, wait_until
 
@@ -27,8 +26,6 @@ registrar = "local"
 algorithms = ["MD5"]  # baresip 1.0.0 gives up where another one is offered as well
 zone = "public"
 """
-TALK = 2.5
-"""Seconds of conversation."""
 ALICE, BOB = 440, 880
 """Hz of the tone that each one plays."""
 
@@ -61,32 +58,25 @@ def phone(
     return made
 
 
-def converse(alice: Baresip, bob: Baresip, uri: str = "sip:bob@home.example") -> None:
-    """Alice calls, they talk, she hangs up; each must have heard the other and nothing else."""
-    alice.dial(uri)
-    wait_until(lambda: alice.established() and bob.established(), "the call is answered")
-    time.sleep(TALK)
-    alice.command("hangup")
-    wait_until(lambda: "terminated (duration" in bob.log(), "the call ends for bob as well")
-    for each, tone in ((alice, BOB), (bob, ALICE)):
-        each.stop()
-        samples, rate = each.heard()
-        assert len(samples) / rate > TALK - 0.5
-        assert tone_share(samples, rate, tone) >= 0.95
+def talk(alice: Baresip, bob: Baresip, uri: str = "sip:bob@home.example") -> None:
+    """Each must have heard the other and nothing else."""
+    converse(alice, bob, uri)
+    assert_heard_only(alice, BOB)
+    assert_heard_only(bob, ALICE)
 
 
 def test_two_phones_outside_call_each_other(border: Border, passwords: dict[str, str]) -> None:
     outside = border.lab.public
     alice = phone(outside, "alice", PUBLIC.host, PUBLIC.edge, passwords["alice"], ALICE, 5060)
     bob = phone(outside, "bob", PUBLIC.host, PUBLIC.edge, passwords["bob"], BOB, 5070)
-    converse(alice, bob)
+    talk(alice, bob)
 
 
 def test_a_phone_outside_calls_one_inside_and_learns_nothing_of_it(border: Border, passwords: dict[str, str]) -> None:
     """What the phone outside receives is searched for what the one inside says (`nothing_private_shows`)."""
     alice = phone(border.lab.public, "alice", PUBLIC.host, PUBLIC.edge, passwords["alice"], ALICE, 5080)
     bob = phone(border.lab.private, "bob", PRIVATE.host, PRIVATE.edge, passwords["bob"], BOB, 5060)
-    converse(alice, bob)
+    talk(alice, bob)
 
 
 def test_a_gruu_rings_the_one_phone_that_it_was_given_to(border: Border, passwords: dict[str, str]) -> None:
@@ -98,7 +88,7 @@ def test_a_gruu_rings_the_one_phone_that_it_was_given_to(border: Border, passwor
     (gruu,) = gruus(border)
     other = phone(outside, "bob", PUBLIC.others[0], PUBLIC.edge, passwords["bob"], BOB, 5120, True)
     wait_until(lambda: len(gruus(border)) == 2, "another GRUU")
-    converse(alice, wanted, gruu)
+    talk(alice, wanted, gruu)
     assert other.calls() == 0
     other.stop()
 

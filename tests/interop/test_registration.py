@@ -12,7 +12,7 @@ from contextlib import closing
 import pytest
 
 from tests.support import remote_phones
-from tests.support.baresip import Baresip, tone_share
+from tests.support.baresip import TALK, Baresip, assert_heard, converse, tone_share
 from tests.support.border import Border
 from tests.support.capture import Capture, Frame
 from tests.support.kamailio import Kamailio
@@ -24,8 +24,6 @@ pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("baresip", "kamail
 
 ALICE, BOB, DESK = 440, 880, 1320
 """Hz of the tone that each one plays."""
-TALK = 2.0
-"""Seconds of conversation."""
 FORGETS = 5
 """Seconds of silence after which the NATs forget a mapping."""
 CONFIG = remote_phones.configuration(PUBLIC.edge, PRIVATE.edge, PRIVATE.host) + "keepalive_interval = 2\n"
@@ -62,17 +60,10 @@ def desk(border: Border) -> Baresip:
     return Baresip(border.lab.private, "desk", PRIVATE.others[0], tone=DESK, proxy=f"sip:{PRIVATE.host}")
 
 
-def converse(calling: Baresip, called: Baresip, uri: str, tones: tuple[int, int]) -> None:
-    """One calls the other, they talk, it hangs up. Raises AssertionError unless each heard the other's tone."""
-    calling.dial(uri)
-    wait_until(lambda: calling.calls() == called.calls() == 1, "the call is answered")
-    time.sleep(TALK)
-    calling.command("hangup")
-    wait_until(lambda: "terminated (duration" in called.log(), "the call ends for the other as well")
-    for phone, tone in zip((calling, called), reversed(tones), strict=True):
-        phone.stop()
-        samples, rate = phone.heard_last(TALK)
-        assert tone_share(samples, rate, tone) >= 0.95
+def they_hear_each_other(calling: Baresip, called: Baresip, uri: str, tones: tuple[int, int]) -> None:
+    converse(calling, called, uri)
+    assert_heard(calling, tones[1])
+    assert_heard(called, tones[0])
 
 
 def assert_only_we_are_known(pbx: Kamailio, *users: str) -> None:
@@ -97,7 +88,7 @@ def test_a_phone_is_called_when_its_nat_would_have_forgotten_it(border: Border, 
         assert sightings(at_pbx.take(), address_tokens((*PHONES, home.public))) == []
         office = desk(border)
         time.sleep(FORGETS + 1.5)
-        converse(office, alice, f"sip:alice@{PRIVATE.host}", (DESK, ALICE))
+        they_hear_each_other(office, alice, f"sip:alice@{PRIVATE.host}", (DESK, ALICE))
 
         secrets = address_tokens(PRIVATE.addresses()) | {Token("name", b"pbx.home.example")}
         assert find_leaks(at_phone.take(), secrets) == []
@@ -128,14 +119,14 @@ def test_two_phones_behind_one_nat_call_each_other_through_the_pbx(border: Borde
         seen = re.compile(rf"bob@example\.com +{home.public}:\d+/UDP .* yes ")
         wait_until(lambda: seen.search(border.edge.sbc("registrations")) is not None, "the operator sees bob")
         time.sleep(FORGETS + 1.5)
-        converse(alice, bob, "sip:bob@example.com", (ALICE, BOB))
+        they_hear_each_other(alice, bob, "sip:bob@example.com", (ALICE, BOB))
 
 
 def test_a_phone_is_called_over_the_connection_that_it_registered_on(border: Border, pbx: Kamailio) -> None:
     with Home(border.lab, SYMMETRIC, timeout=FORGETS) as home:
         alice = remote(home, "alice", ALICE, transport="tcp")
         assert_only_we_are_known(pbx, "alice")
-        converse(desk(border), alice, f"sip:alice@{PRIVATE.host}", (DESK, ALICE))
+        they_hear_each_other(desk(border), alice, f"sip:alice@{PRIVATE.host}", (DESK, ALICE))
 
 
 def test_all_phones_of_a_user_ring_and_who_answers_has_the_call(border: Border, pbx: Kamailio) -> None:

@@ -12,7 +12,7 @@ from contextlib import closing
 import pytest
 
 from tests.support import remote_phones
-from tests.support.baresip import Baresip, tone_share
+from tests.support.baresip import Baresip, assert_heard, converse
 from tests.support.border import Border
 from tests.support.capture import Capture, Frame
 from tests.support.kamailio import Kamailio
@@ -23,8 +23,6 @@ pytestmark = [pytest.mark.needs_root, pytest.mark.needs_peers("baresip", "kamail
 
 ALICE, BOB, HELP = 440, 880, 1320
 """Hz of the tone that each one plays."""
-TALK = 2.0
-"""Seconds of conversation."""
 CONFIG = f"""{remote_phones.configuration(PUBLIC.edge, PRIVATE.edge, PRIVATE.host)}
 watch = 2
 expires_udp = 30
@@ -58,22 +56,6 @@ def remote(home: Home, user: str, password: str, tone: int, number: int) -> Bare
     )  # fmt: skip
     wait_until(phone.registered, f"{user} is registered")
     return phone
-
-
-def converse(calling: Baresip, called: Baresip, uri: str) -> None:
-    calls, ends = calling.calls(), called.log().count("terminated (duration")
-    calling.dial(uri)
-    wait_until(lambda: calling.calls() == calls + 1, "the call is answered", 20)
-    time.sleep(TALK)
-    calling.command("hangup")
-    wait_until(lambda: called.log().count("terminated (duration") == ends + 1, "it ends for the other as well", 20)
-
-
-def assert_heard(phone: Baresip, *tones: int) -> None:
-    """These tones, in one call after the other."""
-    phone.stop()
-    for (samples, rate), tone in zip(phone.heard_in_calls(TALK), tones, strict=True):
-        assert tone_share(samples, rate, tone) >= 0.95
 
 
 def answers_us(frame: Frame) -> bool:

@@ -12,6 +12,7 @@ import json
 import math
 import signal
 import subprocess
+import time
 import wave
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from tests.support.lab import Namespace, end_process, wait_until
 
 _MODULES = Path("/usr/lib/baresip/modules")
 _RATE = 8000
+TALK = 2.0
+"""Seconds of conversation in `converse`."""
 _control_ports = itertools.count(44000)
 """One for each phone: the last one's may be in TIME_WAIT yet."""
 _CONFIG = """\
@@ -143,6 +146,10 @@ class Baresip:
         """How many calls were answered so far."""
         return self.log().count("Call established")
 
+    def ended(self) -> int:
+        """How many of those have ended so far."""
+        return self.log().count("terminated (duration")
+
     def log(self) -> str:
         return (self._directory / "log").read_text(errors="replace")
 
@@ -171,6 +178,32 @@ class Baresip:
         found = sorted(self._recordings.glob("*-dec.wav"))
         assert found, f"baresip decoded nothing:\n{self.log()[-3000:]}"
         return found
+
+
+def converse(calling: Baresip, called: Baresip, uri: str) -> None:
+    """One calls the other, they talk, it hangs up; the other one has heard that, too."""
+    before, ended = (calling.calls(), called.calls()), called.ended()
+    calling.dial(uri)
+    answered = (before[0] + 1, before[1] + 1)
+    wait_until(lambda: (calling.calls(), called.calls()) == answered, "the call is answered", 20)
+    time.sleep(TALK)
+    calling.command("hangup")
+    wait_until(lambda: called.ended() == ended + 1, "the call ends for the other as well", 20)
+
+
+def assert_heard(phone: Baresip, *tones: int) -> None:
+    """End it: it has heard these tones, in one call after the other, for as long as `converse` takes."""
+    phone.stop()
+    for (samples, rate), tone in zip(phone.heard_in_calls(TALK), tones, strict=True):
+        assert tone_share(samples, rate, tone) >= 0.95
+
+
+def assert_heard_only(phone: Baresip, tone: int) -> None:
+    """End it: from the first moment to the last it has heard nothing else in its call."""
+    phone.stop()
+    samples, rate = phone.heard()
+    assert len(samples) / rate > TALK - 0.5
+    assert tone_share(samples, rate, tone) >= 0.95
 
 
 def _samples(path: Path) -> tuple[array.array[int], int]:
