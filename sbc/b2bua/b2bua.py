@@ -260,7 +260,7 @@ class B2bua:
             "dialogs": len(context.dialogs),
             "questions": len(context.questions),
             "aliases": len(context.aliases),
-            "registrations under way": len(context.pending),
+            "registrations under way": len(context.pending) + len(context.turns),
             **context.outside.sizes(),
             "flows kept alive": len(context.mappings),
             "deadlines": len(context.deadlines) - len(context.deadlines.of(_NOBODY)),

@@ -19,6 +19,7 @@ from sbc.b2bua.mappings import Mappings
 from sbc.b2bua.network import Access, Listener, Network, Peer, Settings, Users, Zone, own_hosts
 from sbc.b2bua.passages import Outside
 from sbc.b2bua.registrations import Registrations
+from sbc.b2bua.turns import Turns
 from sbc.media import Exchange as MediaExchange
 from sbc.media import Media
 from sbc.sip import Address, Headers, Hop, Nonces, Request, Response, Tokens, TransactionId, make_response
@@ -48,6 +49,8 @@ class Context:
     registrations: Registrations = field(default_factory=Registrations)
     intake: Intake = field(default_factory=Intake)
     """How much the registrar inside gets to do."""
+    turns: Turns = field(default_factory=Turns)
+    """Devices whose REGISTER is with it."""
     mappings: Mappings = field(default_factory=Mappings)
     """Flows that are kept alive."""
     alive: Watch = field(default_factory=Watch)

@@ -86,6 +86,8 @@ def _due(context: Context, access: network.Access, binding: registrations.Bindin
         return "the registrar is away, or was and may have forgotten"
     if access.recheck and context.now - device.checked >= access.recheck:
         return "credentials are to be checked"
+    if context.turns.due(device.aor, device.token):
+        return "what the registrar thinks of it is not known"
     return ""
 
 

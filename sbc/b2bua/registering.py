@@ -17,6 +17,7 @@ from sbc.b2bua import (
     refreshing,
     registrar_side,
     registrations,
+    turns,
     watching,
     whereabouts,
 )
@@ -64,7 +65,9 @@ class Pending:
     again: bool = False
     """The registrar has refused it once because it wanted longer intervals."""
     answered: bool = False
-    """The phone has been told what is in the cache."""
+    """The phone has been told something."""
+    turn: int = 0
+    """0: it wants no change, and waits for none."""
 
 
 def request_received(context: Context, request: Request, transaction: TransactionId, hop: Hop) -> None:
@@ -79,11 +82,26 @@ def request_received(context: Context, request: Request, transaction: Transactio
         refreshing.respond(context, request, transaction, refusal)
         return
     comer = _comer(context, asked)
-    if context.intake.admit(comer, context.now):
+    devices = frozenset(wish.device.token for wish in asked.wishes)
+    if (devices or asked.everything) and context.turns.busy(asked.aor, devices):
+        _wait(context, asked, turns.Waiting(request, transaction, hop, devices, comer.known))
+    elif context.intake.admit(comer, context.now):
         _pass(context, asked, comer, cached)
     else:
         why = "the registrar does not answer" if context.alive.down else "the registrar has enough to do"
         _turned_away(context, asked, comer, cached, why)
+
+
+def _wait(context: Context, asked: contacts.Asked, comer: turns.Waiting) -> None:
+    """Another REGISTER of the device is with the registrar. Of those that wait only the newest is of use."""
+    for each in context.turns.wait(asked.aor, comer):
+        verdict = Reject("registrations", 500, "another REGISTER of this device waits", headers=(("Retry-After", "1"),))
+        refreshing.respond(context, each.request, each.transaction, verdict)
+
+
+def _go_on(context: Context, released: list[turns.Waiting]) -> None:
+    for each in released:
+        request_received(context, each.request, each.transaction, each.hop)
 
 
 def _comer(context: Context, asked: contacts.Asked) -> intake.Comer:
@@ -126,7 +144,10 @@ def _pass(context: Context, asked: contacts.Asked, comer: intake.Comer, cached: 
         return
     wanted = max(access.expires_inside, context.intake.least)
     request = registrar_side.passed(context, asked, listener, wanted, False)
-    _send(context, Pending(asked, request, ways[0], tuple(ways[1:]), wanted, comer, cached), peer)
+    pending = Pending(asked, request, ways[0], tuple(ways[1:]), wanted, comer, cached)
+    if asked.wishes or asked.everything:
+        pending.turn = context.turns.begin(asked.aor, frozenset(wish.device.token for wish in asked.wishes))
+    _send(context, pending, peer)
 
 
 def _send(context: Context, pending: Pending, peer: network.Peer) -> None:
@@ -146,12 +167,16 @@ def impatient(context: Context, branch: TransactionId) -> None:
     comer = pending.comer
     context.intake.trouble(comer, context.now)
     watching.silent(context, context.access.registrar, comer.device if comer.known else "")
-    if pending.answered:
-        return
+    if not pending.answered:
+        _answer_meanwhile(context, branch, pending)
+    _go_on(context, context.turns.late(pending.asked.aor, pending.turn))
+
+
+def _answer_meanwhile(context: Context, branch: TransactionId, pending: Pending) -> None:
     asked, why = pending.asked, "the registrar does not answer"
     if context.alive.down:
         pending.answered = True
-        _turned_away(context, asked, comer, pending.cached, why)
+        _turned_away(context, asked, pending.comer, pending.cached, why)
         return
     pending.answered = refreshing.kept(context, asked.request, asked.transaction, pending.cached, why)
     if not pending.answered:
@@ -169,7 +194,8 @@ def response_received(context: Context, event: ResponseReceived, pending: Pendin
         watching.heard(context)
     if status == 423 and not pending.again:
         _ask_for_longer(context, pending, response)
-    elif status in _DOWN:
+        return
+    if status in _DOWN:
         _down(context, pending, f"the registrar said {status}", response.headers.get("Retry-After"))
     else:
         context.intake.answered()
@@ -177,6 +203,7 @@ def response_received(context: Context, event: ResponseReceived, pending: Pendin
             _accepted(context, pending, response)
         else:
             _refused(context, pending, response)
+    _go_on(context, context.turns.over(pending.asked.aor, pending.turn))
 
 
 def lost(context: Context, event: TransactionTimedOut | TransactionFailed, pending: Pending) -> None:
@@ -191,6 +218,7 @@ def lost(context: Context, event: TransactionTimedOut | TransactionFailed, pendi
     if isinstance(event, TransactionFailed):
         watching.unreachable(context)
     _down(context, pending, "the registrar did not answer", None)
+    _go_on(context, context.turns.over(pending.asked.aor, pending.turn))
 
 
 def _over(context: Context, branch: TransactionId) -> None:
@@ -231,7 +259,7 @@ def _refused(context: Context, pending: Pending, response: Response) -> None:
     if status in _GONE:
         for wish in asked.wishes:
             flow = wish.device.flows.get(wish.reg_id)
-            if flow is not None and flow.hop == asked.hop:
+            if flow is not None and flow.hop == asked.hop and _settles(context, pending, wish.device):
                 bindings.remove(context, wish.device)
     if pending.answered:
         return
@@ -254,7 +282,9 @@ def _accepted(context: Context, pending: Pending, response: Response) -> None:
     asked = pending.asked
     if asked.everything:
         for device in list(context.registrations.by_aor(asked.aor)):
-            bindings.remove(context, device)
+            if _settles(context, pending, device):
+                bindings.remove(context, device)
+        context.turns.settles(asked.aor, "", pending.turn)
     about = None
     for wish in asked.wishes:
         about = _settle(context, pending, wish, response) or about
@@ -262,6 +292,10 @@ def _accepted(context: Context, pending: Pending, response: Response) -> None:
     if not pending.answered:
         headers = registrar_side.crossed(context, asked, response, context.network.zones[pending.hop.zone])
         refreshing.answer_all(context, asked.request, asked.transaction, asked.aor, about, headers)
+
+
+def _settles(context: Context, pending: Pending, device: registrations.Device) -> bool:
+    return context.turns.settles(pending.asked.aor, device.token, pending.turn)
 
 
 def _settle(
@@ -273,7 +307,7 @@ def _settle(
     device = table.device(asked.aor, wish.device.id)
     flow = device.flows.get(wish.reg_id)
     call_id, cseq = asked.request.call_id, asked.request.cseq.number
-    if device.settled[0] == call_id and cseq < device.settled[1]:
+    if (device.settled[0] == call_id and cseq < device.settled[1]) or not _settles(context, pending, device):
         return None  # another one of the phone has overtaken it on the way back
     device.settled = call_id, cseq
     seconds, contact = registrar_side.granted(response, device, pending.wanted if wish.expires else 0)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from sbc.b2bua import KeepBinding
-from sbc.sip import Address
+from sbc.sip import Address, Request
 from tests.support.ladder import Ladder
 from tests.support.registered import CALLED, REFRESH, REFRESHED, REGISTERED, TAKEN, TO_THE_PBX, decision, send
 
@@ -242,3 +242,67 @@ def test_auth_int_alone_crosses_where_there_is_no_body(access: Ladder) -> None:
         "caller <- 403 REGISTER",
     )
     assert "wants auth-int for a REGISTER with a body" in access.trail[0]
+
+
+# -- one REGISTER of a device at a time --------------------------------------------------------------------------------
+
+ANEW = f"{REFRESH} | Call-ID: anew"
+"""The same phone, which does not remember what it asked before."""
+
+
+def test_a_second_register_of_a_device_waits_for_the_answer_to_the_first(access: Ladder) -> None:
+    access.play(REFRESH, TO_THE_PBX)
+    send(access, ANEW)
+    access.wait(1.0)
+    assert not access.parties["caller"].inbox
+    access.parties["callee"].inbox.clear()  # the first one again
+    access.play(TAKEN, REFRESHED, REFRESHED)
+    assert not access.parties["callee"].inbox, "the second one is a refresh by now"
+
+
+def test_a_removal_and_a_registration_after_it_do_not_cross(access: Ladder) -> None:
+    """A phone that starts takes away what it had, and registers again without waiting."""
+    access.play(REGISTERED, f"{REFRESH} | Expires: 0", TO_THE_PBX.replace("3600", "0"))
+    send(access, ANEW)
+    assert not access.parties["caller"].inbox, "not out of the cache: the removal is under way"
+    access.play(
+        "callee -> 200 REGISTER | -Contact",
+        "caller <- 200 REGISTER | -Contact",
+        TO_THE_PBX,
+        TAKEN,
+        REFRESHED,
+    )
+    assert access.edge.b2bua.registered.counts() == (1, 1)
+
+
+def test_of_those_that_wait_the_newest_stays(access: Ladder) -> None:
+    access.play(REFRESH, TO_THE_PBX)
+    send(access, ANEW)
+    send(access, f"{REFRESH} | Call-ID: anew-again")
+    access.play("caller <- 500 REGISTER | Retry-After: 1 | Call-ID: anew")
+    access.play(TAKEN, REFRESHED, f"{REFRESHED} | Call-ID: anew-again")
+
+
+def test_nobody_waits_longer_than_four_seconds_and_a_late_answer_changes_nothing(access: Ladder) -> None:
+    """The PBX has lost the first one, a removal, and finds it again: nobody knows in which order it takes them."""
+    access.play(REGISTERED, f"{REFRESH} | Expires: 0", TO_THE_PBX.replace("3600", "0"))
+    removal = access.parties["callee"].requests["REGISTER"]
+    send(access, ANEW)
+    access.wait(3.0)
+    access.parties["callee"].inbox.clear()
+    access.wait(1.5)
+    passed = [each for each in access.parties["callee"].inbox if isinstance(each, Request)]
+    assert passed[-1].headers.get("Contact") != removal.headers.get("Contact"), "the second one is there"
+    access.parties["callee"].inbox.clear()
+    access.parties["callee"].requests["REGISTER"] = passed[-1]
+    access.play(TAKEN, REFRESHED)
+    access.parties["callee"].requests["REGISTER"] = removal
+    access.play("callee -> 200 REGISTER | -Contact", "caller <- 200 REGISTER | Contact: *;expires=*")
+    assert access.edge.b2bua.registered.counts() == (1, 1)
+    access.play(f"{REFRESH} | Call-ID: anew | CSeq: 77 REGISTER", TO_THE_PBX, TAKEN, REFRESHED)
+
+
+def test_two_devices_of_a_user_do_not_wait_for_each_other(access: Ladder) -> None:
+    access.play(REFRESH, TO_THE_PBX)
+    access.play(f"{ANEW} | Contact: <sip:other@198.51.100.7:5070>", TO_THE_PBX.replace("$token", "$other"))
+    access.play("callee -> 200 REGISTER | Contact: <sip:$other@10.0.0.1:5060>;expires=3600", "caller <- 200 REGISTER")

@@ -116,6 +116,11 @@ class History:
     direct: int = 0
     """Calls from phone to phone that came without the PBX."""
 
+    sure: bool = True
+    """The SBC was never restarted while the PBX had a REGISTER of it, whose answer it could not see then."""
+    agreed: int = 0
+    """How often it was looked at what a device is to the SBC and to the PBX."""
+
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)
         self.events = Events()
@@ -126,6 +131,8 @@ class History:
         self.proven: dict[str, set[Address]] = {}
         """User -> addresses from which the right password came."""
         self.kept: dict[Any, Any] = {}
+        self.lives: dict[tuple[str, int], int] = {}
+        """(User, device) -> how often it has started anew."""
         self.seen = 0
         self.cseq = 0
         for place in self.places:
@@ -168,6 +175,11 @@ class History:
         if credentials == "right":
             self.proven.setdefault(user, set()).add(place)
         self.cseq += 1
+        if rng.random() < 0.2:  # it starts anew, and does not wait for what it asked before
+            self.lives[user, device] = self.lives.get((user, device), 0) + 1
+            if rng.random() < 0.5:
+                self.send(place, user, device, contact, 0, credentials, extra)
+                self.cseq += 1
         self.send(place, user, device, contact, expires, credentials, extra)
 
     def send(
@@ -179,7 +191,7 @@ class History:
             f"Via: SIP/2.0/UDP {place.host}:{place.port};branch=z9hG4bK-{self.seed}-{self.cseq};rport",
             f"From: <sip:{user}@example.com>;tag=t{self.cseq}",
             f"To: <sip:{user}@example.com>",
-            f"Call-ID: of-{user}-{device}",
+            f"Call-ID: of-{user}-{self.lives.get((user, device), 0)}-{device}",
             f"CSeq: {max(1, self.cseq - late)} REGISTER",
             *([f"Contact: {contact}"] if contact else []),
             f"Expires: {expires}",
@@ -209,6 +221,7 @@ class History:
     def restart(self) -> None:
         """Not while something is under way: the phone would send that again, which these phones do not."""
         self.wait(SLACK)
+        self.sure = self.sure and not self.edge.b2bua._context.pending
         self.edge.b2bua.hang_up_all(self.events.now)  # it asks nobody anything any more
         self.edge = self.start()
 
@@ -308,7 +321,22 @@ class History:
             contacts = [token for of, token in self.pbx.granted if of == user]
             assert len(contacts) == len(set(contacts)) <= 3, "one contact for each device"
             assert len(table.by_aor(f"{user}@example.com")) <= ACCESS.max_contacts
-        assert len(self.edge.b2bua._context.pending) <= 200
+        context = self.edge.b2bua._context
+        assert len(context.pending) <= 200
+        if self.sure and not context.pending:
+            assert len(context.turns) == 0, "nobody waits for nothing"
+            self.agrees()
+
+    def agrees(self) -> None:
+        """Nothing is under way: who is registered here is registered with the PBX, whatever crossed on the way. (Or it
+        is known that this is not known, and the PBX is asked next time.)"""
+        table, turns = self.edge.b2bua.registered, self.edge.b2bua._context.turns
+        for user in USERS:
+            for device in table.by_aor(f"{user}@example.com"):
+                if device.granted_until > self.events.now and not turns.due(device.aor, device.token):
+                    until = self.pbx.granted.get((user, device.token), 0.0)
+                    assert device.granted_until <= until + SLACK, f"{device.id} of {user}: the PBX has it until {until}"
+                    self.agreed += 1
 
 
 def play(history: History) -> None:
@@ -346,6 +374,13 @@ def test_whatever_happens_registrations_are_what_the_registrar_says(seed: int) -
 @pytest.mark.parametrize("seed", range(20))
 def test_a_registrar_that_is_watched_may_be_away_and_no_more_than_that_is_made_of_it(seed: int) -> None:
     play(History(seed, WATCHED))
+
+
+def test_these_histories_have_moments_in_which_nothing_is_under_way() -> None:
+    histories = [History(seed) for seed in range(4)]
+    for history in histories:
+        play(history)
+    assert sum(history.agreed for history in histories) >= 100
 
 
 def test_these_histories_have_calls_from_phone_to_phone_in_them() -> None:
