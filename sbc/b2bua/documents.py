@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
@@ -28,9 +29,12 @@ _MOST_ELEMENTS = 4096
 _MOST_ATTRIBUTES = 64
 
 
+@lru_cache(4)
 def crossed(kind: str, content: bytes, border: Border) -> bytes:
     """A body of type `kind` as the other side may see it. Raises RemoteProtocolError where it may not: 400 if it is
-    malformed or could do harm to who reads it, 413 if it is too large, else 415."""
+    malformed or could do harm to who reads it, 413 if it is too large, else 415.
+
+    A request is looked at before it crosses: what it was then is not worked out again."""
     treatment = TREATMENTS.get(kind) or (_read if _is_xml(kind) else _looked_at)
     try:
         return treatment(content, border)
@@ -51,14 +55,12 @@ def _named(where: str) -> RemoteProtocolError:
     return RemoteProtocolError(415, f"{where} names a host")
 
 
-def _checked(text: str, border: Border) -> str:
-    """`text`, once more looked at, whatever has been done to it."""
-    rest = text
+def _check(text: str, border: Border) -> None:
+    """A last look at what is to cross."""
     for ours in (border.our_host, "" if border.hidden else border.there):
-        rest = rest.replace(ours, " ") if ours else rest
-    if names_host(rest, border):
+        text = text.replace(ours, " ") if ours else text
+    if names_host(text, border):
         raise _named("it")
-    return text
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
@@ -168,6 +170,8 @@ class _Copy(_Reader):
         super().__init__(border)
         self._out = ['<?xml version="1.0" encoding="UTF-8"?>\n']
         self._text: list[str] = []
+        self._named: set[str] = set()
+        """How the other side itself names dialogs, where that holds addresses of its own."""
         self.changed = False
         """The document does not cross as it is."""
 
@@ -186,7 +190,7 @@ class _Copy(_Reader):
         changed = self._attributes(name, pairs)
         self.changed = self.changed or changed != list(pairs.items())
         written = "".join(f" {key}={quoteattr(value)}" for key, value in changed if value)
-        self._out.append(f"<{_checked(name, self._border)}{written}>")
+        self._out.append(f"<{name}{written}>")
 
     def _attributes(self, element: str, pairs: dict[str, str]) -> list[tuple[str, str]]:
         border = self._border
@@ -199,14 +203,16 @@ class _Copy(_Reader):
             local = _local(key)
             if key in names:
                 value = names[key]
+                if names_host(value, border):
+                    self._named.add(value)
             elif local in _NAMED_BY_CALL or (local == "id" and (of_dialog or names_host(value, border))):
                 value = _opaque(value, border)
             elif local in _PRODUCT and border.hidden:
                 continue
             else:
                 is_namespace = key == "xmlns" or key.startswith("xmlns:")
-                value = _checked(value if is_namespace else _value(value, border), border)
-            changed.append((_checked(key, border), value))
+                value = value if is_namespace else _value(value, border)
+            changed.append((key, value))
         return changed
 
     def _dialog(self, pairs: dict[str, str]) -> dict[str, str]:
@@ -235,10 +241,15 @@ class _Copy(_Reader):
             return _opaque(text.strip(), self._border)
         if element in _PRODUCT and self._border.hidden:
             return ""
-        return _checked(_value(text, self._border), self._border)
+        return _value(text, self._border)
 
     def written(self) -> str:
-        return "".join(self._out)
+        """All of it, once more looked at, whatever has been done to it."""
+        text = rest = "".join(self._out)
+        for name in self._named:
+            rest = rest.replace(name, " ")
+        _check(rest, self._border)
+        return text
 
 
 def _local(name: str) -> str:
@@ -268,9 +279,8 @@ def _parse(content: bytes, reader: _Reader) -> None:
 def _xml(content: bytes, border: Border) -> bytes:
     copy = _Copy(border)
     _parse(content, copy)
-    if border.hidden or copy.changed or not copy.as_ascii:
-        return copy.written().encode()
-    return content
+    written = copy.written()
+    return written.encode() if border.hidden or copy.changed or not copy.as_ascii else content
 
 
 def _read(content: bytes, border: Border) -> bytes:
@@ -333,7 +343,9 @@ def _by_line(content: bytes, border: Border, changed: Callable[[str, str], str])
         told = changed(name.strip().lower(), value.strip())
         if (told or not value.strip()) and not names_host(name, border):
             kept.append(f"{name}: {told}")
-    return _checked("".join(f"{line}\r\n" for line in kept), border).encode()
+    written = "".join(f"{line}\r\n" for line in kept)
+    _check(written, border)
+    return written.encode()
 
 
 _status_line = re.compile(rb"\s*(SIP/2\.0 +[1-6]\d\d)(?= |\r|\n|$)").match

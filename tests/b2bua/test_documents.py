@@ -336,23 +336,38 @@ _values = st.one_of(
     st.text(max_size=8),
     st.builds("sip:{}@{}".format, st.text("abc%;:=", max_size=5), _hosts),
     st.builds("{} {}".format, st.text(max_size=4), _hosts),
+    st.builds("IP={0} PORT=1 IP={0}".format, _hosts),
+    st.builds("{}@{};to-tag={}".format, st.text("abc", max_size=3), _hosts, st.text("abc", min_size=1, max_size=3)),
+    st.builds("pres:{}@{};maddr={}".format, st.text("abc", max_size=3), _hosts, _hosts),
     st.builds('"{}" <sip:x@{}>;tag={}'.format, st.text("abc 0", max_size=4), _hosts, _hosts),
 )
 
 
-@given(st.sampled_from(sorted(TREATMENTS)), st.lists(_values, max_size=5))
-def test_no_value_lets_a_host_through(kind: str, values: list[str]) -> None:
+def _document(kind: str, values: list[str]) -> bytes:
+    """One that says `values` in all places where a value may stand."""
     root = ElementTree.Element("a")
     for number, value in enumerate(values):
         readable = re.sub(r"[^\x20-\ud7ff]", "", value)
         child = ElementTree.SubElement(root, "call-id" if number % 2 else "b", {"id": readable, "v": readable})
         child.text = readable
-    xml = kind.endswith("xml")
-    content = (
-        ElementTree.tostring(root) if xml else "".join(f"N: {value}\r\n" for value in values).encode("utf-8", "replace")
-    )
-    written = rewritten(kind, content, BORDER)
+    if kind.endswith("xml"):
+        return ElementTree.tostring(root)
+    names = ("N", "CallID", "LocalAddr", "DialogID")
+    lines = (f"{names[number % 4]}: {value}\r\n" for number, value in enumerate(values))
+    return "".join(lines).encode("utf-8", "replace")
+
+
+@given(st.sampled_from(sorted(TREATMENTS)), st.lists(_values, max_size=5))
+def test_no_value_lets_a_host_through(kind: str, values: list[str]) -> None:
+    written = rewritten(kind, _document(kind, values), BORDER)
     assert written is None or not HIDDEN.search(written)
+
+
+@given(st.sampled_from(sorted(TREATMENTS)), st.lists(_values, max_size=5))
+def test_no_value_lets_an_address_in(kind: str, values: list[str]) -> None:
+    at_home = [value.replace("10.0.0.", "192.168.1.") for value in values]
+    written = rewritten(kind, _document(kind, at_home), INWARDS)
+    assert written is None or b"192.168.1." not in written
 
 
 @given(st.sampled_from(sorted(TREATMENTS)), st.binary(max_size=60))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sbc.b2bua import Access, ForgetSubscription, KeepBinding, KeepSubscription, Settings, SubscriptionRecord
 from sbc.sip import Address
@@ -93,6 +95,22 @@ def test_numbers_do_not_go_back_however_many_were_used(ladder: Ladder, new_ladde
         ladder = restarted(ladder, new_ladder)
         ladder.play(NOTIFIED)
         assert cseq(ladder, "caller", "NOTIFY") > used
+
+
+@given(st.lists(st.sampled_from(("notified", "refreshed", "killed")), max_size=12))
+def test_in_any_history_both_sides_see_numbers_that_grow(history: list[str]) -> None:
+    ladder = Ladder()
+    ladder.play(ASKED)
+    last = {"caller": 0, "callee": 0}
+    for event in history:
+        if event == "killed":
+            ladder = restarted(ladder, Ladder)
+            continue
+        ladder.play(NOTIFIED if event == "notified" else REFRESHED)
+        who, method = ("caller", "NOTIFY") if event == "notified" else ("callee", "SUBSCRIBE")
+        assert cseq(ladder, who, method) > last[who]
+        last[who] = cseq(ladder, who, method)
+    assert count(ladder) == 1
 
 
 def test_a_notify_costs_no_write(ladder: Ladder) -> None:

@@ -148,6 +148,33 @@ def test_a_phone_outside_watches_one_inside(
     notified(ladder, event, ended)
 
 
+def test_what_the_presence_server_tells_of_a_call_inside_can_be_picked_up(border: Border, ladder: WireLadder) -> None:
+    """Kamailio passes the INVITE to the phone inside whose call it is: that one sees its own Call-ID and tags."""
+    ladder.join("phone", Address(PHONE, 5060), "sip:nobody@nowhere.example", KAMAILIO)
+    ask(ladder, "dialog", 600)
+    publish(border, "dialog", "application/dialog-info+xml", DIALOG_INFO)
+    told = notified(ladder, "dialog", lambda notify: b"early" in notify.body).body
+    (dialog,) = [each.attrib for each in ElementTree.fromstring(told).iter() if each.tag.endswith("}dialog")]
+    watcher = ladder.parties["watcher"]
+    watching, watcher.identity = watcher.identity, None
+    value = f"{dialog['call-id']};to-tag={dialog['remote-tag']};from-tag={dialog['local-tag']};early-only"
+    real = f"inner-call@{PHONE};to-tag=inner-tag-2;from-tag=inner-tag-1;early-only"
+    ladder.play(
+        f"""
+        watcher -> INVITE sdp | Replaces: {value} | Require: replaces | Supported: replaces
+        watcher <- 100
+        phone <- INVITE sdp | Replaces: {real} | Require: replaces
+        phone -> 486
+        phone <- ACK
+        watcher <- 486
+        watcher -> ACK
+    """
+    )
+    watcher.identity = watching
+    ask(ladder, "dialog", 0)
+    notified(ladder, "dialog", ended)
+
+
 def test_after_kill_9_the_phone_hears_what_changes_and_asks_again_in_its_dialog(
     border: Border, ladder: WireLadder
 ) -> None:
