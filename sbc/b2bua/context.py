@@ -147,6 +147,11 @@ class Context:
         for flow_id in exchange.removed:
             self.out.append(RemoveFlow(flow_id))
 
+    def offered(self, call: Call, exchange: MediaExchange) -> bytes:
+        """The offer to be sent, after the plane was told what it opens."""
+        self.apply(call, exchange)
+        return exchange.sdp
+
     def forget(self, call: Call) -> None:
         """Nothing of the call is under way any more."""
         self.deadlines.clear_all(call.id)

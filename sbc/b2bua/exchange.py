@@ -55,7 +55,7 @@ def offer_received(context: Context, call: Call, leg: Leg, request: Request, tra
         assert call.media is not None
         dtmf.prepare(call.media, leg, other)
         try:
-            body = call.media.offer(leg.side, offer, context.now).sdp
+            body = context.offered(call, call.media.offer(leg.side, offer, context.now))
         except MediaError as fault:
             refusal = Reject("media", fault.status, fault.reason, headers=RETRY_LATER if fault.status == 500 else ())
             _turn_away(context, call, request, transaction, refusal)

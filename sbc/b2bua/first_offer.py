@@ -41,7 +41,7 @@ def made_for(context: Context, call: Call, leg: Leg, alone: bool) -> bytes:
     if first.given:  # the A leg has its answer: it is told of another one by an offer of our own
         first.sent = call.media.offer_of("a", context.now)
     else:
-        first.sent = call.media.offer("a", body, context.now).sdp
+        first.sent = context.offered(call, call.media.offer("a", body, context.now))
     return first.sent
 
 

@@ -244,7 +244,7 @@ def _taken(context: Context, call: Call, leg: Leg, body: bytes, answers_offer: b
         result = call.media.answer(leg.side, body, context.now) if body else call.media.reject(context.now)
         context.apply(call, result)
         return result.sdp
-    return call.media.offer(leg.side, body, context.now).sdp if body else b""
+    return context.offered(call, call.media.offer(leg.side, body, context.now)) if body else b""
 
 
 def prack_answered(context: Context, call: Call, branch: TransactionId, response: Response) -> None:

@@ -62,7 +62,7 @@ def _take(context: Context, call: Call, held: Call, leg: Leg) -> None:
         call.media.reject(context.now)
         call.b = joining.stand_in("b", leg, context.tokens.tag(), leg.invite)
         joining.join(context, call, "b", held, leg.side)
-        body = call.media.offer("a", offer, context.now).sdp
+        body = context.offered(call, call.media.offer("a", offer, context.now))
     except MediaError as fault:
         _refuse(context, call, fault.status, fault.reason)
         return

@@ -10,7 +10,7 @@ from sbc.media import Flow, FlowEvent, FlowId, PlaneLost, PortsReady, StatsRepor
 class MemoryPlane:
     """A `DataPlane` whose events come at once, in the call that causes them; `emit` makes the others happen."""
 
-    treatments: frozenset[str] = frozenset({"payload-map", "dtmf"})
+    treatments: frozenset[str] = frozenset({"payload-map", "dtmf", "msrp"})
 
     def __init__(self, ranges: Mapping[str, tuple[int, int]]) -> None:
         """`ranges`: for each host the lowest and the highest port, both included."""

@@ -5,13 +5,20 @@ from __future__ import annotations
 import select
 import socket
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
-from sbc.dataplane.passage import Passage
 from sbc.dataplane.ports import Pair, Ports
 from sbc.dataplane.side import BUFFER, Hear, Side
 
 Event = list[Any]
+
+
+class Timed(Protocol):
+    """What has something to do at a time of its own."""
+
+    def tick(self, now: float) -> float | None:
+        """Do what is due; gives the time of the next thing, None if there is none."""
+
 
 IDLE_LIMIT = 1000
 """Datagrams read and dropped on an idle pair before the kernel is left to drop them."""
@@ -48,8 +55,8 @@ class Relay:
         self.now = 0.0
         self.due = False
         """Whether there is something new to wait for, so that the next wait must be reckoned anew."""
-        self.timed: dict[Passage, None] = {}
-        """Passages that have something to do at a time of their own, in a fixed order."""
+        self.timed: dict[Timed, None] = {}
+        """In a fixed order."""
         self.garbage = 0
         """Datagrams on RTP ports that were neither RTP nor RTCP."""
         self.unsent = 0
@@ -92,12 +99,14 @@ class Relay:
             flow.silence = silence
             self._watch_silence(flow)
 
-    def remove(self, flow_id: str) -> None:
+    def remove(self, flow_id: str, report: bool = True) -> None:
+        """Without `report` it becomes something else than datagrams."""
         flow = self._flows.pop(flow_id, None)
         if flow is None:
             return
         self._watched.pop(flow_id, None)
-        self.events.append(["s", flow_id, flow.a.report(), flow.b.report(), True])
+        if report:
+            self.events.append(["s", flow_id, flow.a.report(), flow.b.report(), True])
         flow.a.end()
         flow.b.end()
 
@@ -142,21 +151,21 @@ class Relay:
         self._look_at = now + shortest / 8
         return self._look_at
 
-    # -- time for passages --------------------------------------------------------------------------------------------
+    # -- what has its time --------------------------------------------------------------------------------------------
 
-    def keep_time(self, passage: Passage) -> None:
-        """`passage` has something to do at a time of its own."""
-        if passage not in self.timed:
-            self.timed[passage] = None
+    def keep_time(self, timed: Timed) -> None:
+        """`timed` has something to do at a time of its own."""
+        if timed not in self.timed:
+            self.timed[timed] = None
             self.due = True
 
     def tick(self) -> float:
-        """Let passages do what is due; gives the time of the next thing."""
+        """Let those do what is due; gives the time of the next thing."""
         soonest = inf
-        for passage in list(self.timed):
-            at = passage.tick(self.now)
+        for timed in list(self.timed):
+            at = timed.tick(self.now)
             if at is None:
-                del self.timed[passage]
+                self.timed.pop(timed, None)
             elif at < soonest:
                 soonest = at
         return soonest
@@ -203,9 +212,13 @@ class Relay:
             self.hears.pop(sock.fileno(), None)
             self._epoll.unregister(sock.fileno())
 
-    def watch(self, sock: socket.socket, hear: Hear) -> None:
+    def watch(self, sock: socket.socket, hear: Hear, mask: int = select.EPOLLIN) -> None:
         self.hears[sock.fileno()] = hear
-        self._epoll.register(sock.fileno(), select.EPOLLIN)
+        self._epoll.register(sock.fileno(), mask)
+
+    def want(self, sock: socket.socket, mask: int) -> None:
+        """Wait for something else on a socket that is watched."""
+        self._epoll.modify(sock.fileno(), mask)
 
     def forget(self, sock: socket.socket) -> None:
         self.hears.pop(sock.fileno(), None)

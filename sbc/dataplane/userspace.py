@@ -74,7 +74,7 @@ class PortRange(NamedTuple):
 class UserspacePlane:
     """A `DataPlane` in a worker process of its own."""
 
-    treatments: frozenset[str] = frozenset({"payload-map", "dtmf"})
+    treatments: frozenset[str] = frozenset({"payload-map", "dtmf", "msrp"})
 
     def __init__(self, reactor: Any, *ranges: PortRange, directory: str | None = None, linger: float = 10.0) -> None:
         """`directory` is where the control socket goes: it is made, for our user alone, and must be no one else's;
@@ -121,6 +121,8 @@ class UserspacePlane:
         if flow.id in self._removing:
             self._send_removals()  # the same id again: what came first must go first
         self._control.send(command)
+        if flow.paths is not None:
+            self._control.flush()  # whoever is about to be told of a port may connect at once
 
     def remove(self, flow_id: FlowId) -> None:
         if flow_id not in self._flows:
@@ -409,6 +411,10 @@ class _Control:
 
     def _turn_ends(self) -> None:
         self._turn = None
+        self.flush()
+
+    def flush(self) -> None:
+        """Write now what waits for the turn to end."""
         if self._outbound and not self._blocked:
             self._flush()
 

@@ -4,11 +4,13 @@ To the worker, one command a line:
     ["b", host, count]                                              bind port pairs
     ["a", id, is_rtp, clock_rate, silence, A, B, latched_a, latched_b]   apply a flow
     ["a", id, is_rtp, clock_rate, silence, A, B, latched_a, latched_b, X, Y]   ... with treatments
+    ["m", id, M, M]                                                 apply an MSRP session
     ["r", id, id, ...]                                              remove flows
     ["d", id, side, digit, duration]                                send a digit
 where A and B are [[host, port], remote, remote_rtcp, mux, signalling, latching, generation, cname], an address being
 [host, port] or null, and X and Y say what is done to packets from a and from b: [map, heard, sent, report, swallow],
-map and heard being lists of two numbers each, and sent one such pair or null. From the worker, a list of events a
+map and heard being lists of two numbers each, and sent one such pair or null. M is a side of an MSRP session:
+[[host, port], remote, ours, theirs, connects], with our URI and its path as texts. From the worker, a list of events a
 line, each of them:
     ["p", host, [port, ...]]    ["l", id, side, source]    ["m", id, side, source, count]    ["q", id]
     ["k", id, side, digit, milliseconds]
@@ -37,6 +39,9 @@ def encode_bind(host: str, count: int) -> bytes:
 
 
 def encode_apply(flow: Flow) -> bytes:
+    if flow.paths is not None:
+        sides = zip((flow.a, flow.b), flow.paths, strict=True)
+        return encode(["m", flow.id, *[[side.local, side.remote, *path] for side, path in sides]]).encode() + b"\n"
     is_rtp = flow.kind == "rtp"
     a, b = _side(flow.a), _side(flow.b)
     command = ["a", flow.id, is_rtp, flow.clock_rate, flow.silence, a, b, flow.latched_a, flow.latched_b]

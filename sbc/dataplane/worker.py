@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from sbc.dataplane.messages import Messages
 from sbc.dataplane.ports import Ports
 from sbc.dataplane.relay import Relay
 from sbc.dataplane.wire import MAX_LINE, decode, encode
@@ -60,6 +61,7 @@ class Worker:
         self._epoll = select.epoll()
         self._ports = Ports(ranges)
         self.relay = Relay(self._ports, self._epoll)
+        self.messages = Messages(self.relay)
         self._connections: dict[int, _Connection] = {}
         self._listener = _listen(path)
         self._hear(self._listener, self._accept)
@@ -184,10 +186,16 @@ class Worker:
             what, *arguments = decode(line.decode())
             if what == "a":
                 flow_id, is_rtp, clock_rate, silence, *sides = arguments
+                self.messages.remove(flow_id, report=False)
                 self.relay.apply(str(flow_id), bool(is_rtp), int(clock_rate), float(silence), sides)
+            elif what == "m":
+                flow_id, *sides = arguments
+                self.relay.remove(flow_id, report=False)
+                self.messages.apply(str(flow_id), *sides)
             elif what == "r":
                 for flow_id in arguments:
                     self.relay.remove(flow_id)
+                    self.messages.remove(flow_id)
             elif what == "d":
                 flow_id, side, digit, duration = arguments
                 self.relay.say(str(flow_id), str(side), str(digit), int(duration))
@@ -236,6 +244,7 @@ class Worker:
         for connection in self._connections.values():
             connection.sock.close()
         self._listener.close()
+        self.messages.close()
         self._ports.close()
         self._epoll.close()
 

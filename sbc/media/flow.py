@@ -69,12 +69,23 @@ class FlowEvents(NamedTuple):
     """Events from this side do not go on to the other one; its other packets follow each other without a gap."""
 
 
+class MessagePath(NamedTuple):
+    """One side of an MSRP session (RFC 4975)."""
+
+    ours: str
+    """Our URI, as this side was told it: what it names in To-Path."""
+    theirs: str
+    """What this side said of itself, URIs separated by spaces, the nearest first; "" while unknown."""
+    connects: bool
+    """We open the connection, to `FlowSide.remote`; else it comes to `FlowSide.local`."""
+
+
 class Flow(NamedTuple):
     """One stream relayed between side a (of the A leg) and side b (of the B leg)."""
 
     id: FlowId
     kind: str
-    """"rtp": RTP with its RTCP; "udp": opaque datagrams (udptl), no RTCP."""
+    """"rtp": RTP with its RTCP; "udp": opaque datagrams (udptl), no RTCP; "msrp": messages over TCP, no datagrams."""
     clock_rate: int
     """RTP clock rate of the first format in Hz, for jitter; 8000 where unknown."""
     a: FlowSide
@@ -85,21 +96,25 @@ class Flow(NamedTuple):
     latched_b: Address | None = None
     """Sources known already (a flow handed over to another plane or process); None: to be learned."""
     treatments: frozenset[str] = frozenset()
-    """What must be done to packets beyond forwarding; a plane must offer all of them: "payload-map", "dtmf"."""
+    """What must be done to packets beyond forwarding; a plane must offer all of them: "payload-map", "dtmf",
+    "msrp" (with `paths`)."""
     map_a: PayloadMap = ()
     """Payload numbers of packets that come from side a, where side b knows the format by another one."""
     map_b: PayloadMap = ()
     events_a: FlowEvents = FlowEvents()
     """With "dtmf"; without it digits can neither be reported nor sent."""
     events_b: FlowEvents = FlowEvents()
+    paths: tuple[MessagePath, MessagePath] | None = None
+    """Of an MSRP session; None for everything else."""
 
 
 class StreamStats(NamedTuple):
     """Figures of what was received from one side of a flow (RFC 3550 section 6.4.1, appendix A)."""
 
     packets: int = 0
+    """Of MSRP: requests and responses."""
     octets: int = 0
-    """Of UDP payload."""
+    """Of UDP or TCP payload."""
     lost: int = 0
     """Expected minus received, over the life of the flow, summed over SSRCs; never negative."""
     reordered: int = 0
@@ -107,7 +122,7 @@ class StreamStats(NamedTuple):
     """Interarrival jitter in milliseconds, of the last SSRC."""
     rtcp_packets: int = 0
     mismatched: int = 0
-    """Packets dropped because their source was not the latched one."""
+    """Packets dropped because their source was not the latched one; of MSRP: connections refused."""
     source: Address | None = None
     """The latched source."""
 
@@ -126,7 +141,8 @@ class Latched(NamedTuple):
 
 
 class SourceMismatch(NamedTuple):
-    """Packets came from elsewhere than the latched source and were dropped; told at most once a second and side."""
+    """Packets came from elsewhere than the latched source and were dropped, or connections for no session of the flow;
+    told at most once a second and side."""
 
     flow_id: FlowId
     side: str

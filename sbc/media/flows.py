@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sbc.media.facts import Dtmf
-from sbc.media.flow import Flow, FlowEvents, FlowId, FlowSide
+from sbc.media.flow import Flow, FlowEvents, FlowId, FlowSide, MessagePath
 from sbc.media.formats import Formats, events, has_events, media_rate, payload_map
 from sbc.media.stream import Leg, Stream, StreamSide
+from sbc.msrp import uri_text
 
 if TYPE_CHECKING:
     from sbc.media.session import MediaSession
@@ -18,11 +19,12 @@ _tuple = tuple.__new__
 _WATCHED = frozenset({"audio", "video", "image"})
 """Media that are never silent for long while they flow both ways; text (RFC 4103) is, when nobody types."""
 
-_UNTREATED: tuple[object, ...] = (None, None, frozenset(), (), (), FlowEvents(), FlowEvents())
-"""The last fields of a flow that is only forwarded: sources, treatments, maps, events."""
+_UNTREATED: tuple[object, ...] = (None, None, frozenset(), (), (), FlowEvents(), FlowEvents(), None)
+"""The last fields of a flow that is only forwarded: sources, treatments, maps, events, paths."""
 _PASS, _END = Dtmf.PASS, Dtmf.END
 _MAPPED = frozenset({"payload-map"})
 _DTMF = frozenset({"dtmf"})
+_MSRP = frozenset({"msrp"})
 
 
 def follow(session: MediaSession) -> tuple[tuple[Flow, ...], tuple[FlowId, ...]]:
@@ -48,12 +50,25 @@ def follow(session: MediaSession) -> tuple[tuple[Flow, ...], tuple[FlowId, ...]]
     return tuple(changed), tuple(removed)
 
 
+def begin(session: MediaSession) -> tuple[Flow, ...]:
+    """MSRP sessions that the open offer proposes, so that our ports take connections before the answer is here."""
+    begun = []
+    for index, stream in enumerate(session.proposed):
+        if stream.kind != "msrp" or stream.a is None or stream.b is None or index in session.applied:
+            continue
+        flow = session.applied[index] = _flow(session, index, stream, stream.a, stream.b)
+        begun.append(flow)
+    return tuple(begun)
+
+
 def _flow(session: MediaSession, index: int, stream: Stream, a: StreamSide, b: StreamSide) -> Flow:
     silence = session.home.settings.silence if stream.media in _WATCHED and a.flowing and b.flowing else 0.0
     flow_id = f"{session.call_id}/{index}"
     leg_a, leg_b = session.a, session.b
     sides = _flow_side(leg_a, a), _flow_side(leg_b, b)
     flow = _tuple(Flow, (flow_id, stream.kind, stream.clock_rate, *sides, silence, *_UNTREATED))
+    if stream.kind == "msrp":
+        return flow._replace(treatments=_MSRP, paths=(_path(leg_a, a), _path(leg_b, b)))
     dtmf_a, dtmf_b = leg_a.dtmf, leg_b.dtmf
     if a.told != b.formats or b.told != a.formats:
         map_a, map_b = payload_map(a.told, a.formats, b.formats), payload_map(b.told, b.formats, a.formats)
@@ -66,6 +81,13 @@ def _flow(session: MediaSession, index: int, stream: Stream, a: StreamSide, b: S
             treatments=flow.treatments | _DTMF, events_a=_events(dtmf_a, a), events_b=_events(dtmf_b, b)
         )
     return flow
+
+
+def _path(leg: Leg, side: StreamSide) -> MessagePath:
+    end, address = side.messages, leg.address(side.family)
+    assert end is not None
+    assert address is not None
+    return MessagePath(uri_text(address.advertised, side.local.port, end.session), end.path, end.connects)
 
 
 def _have_events_alone(side: StreamSide, other: StreamSide) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sbc.media.facts import MediaSettings, SideFacts
 from sbc.media.flow import Flow, PlaneLost, PortsReady
+from sbc.media.messages import MessageEnd
 from sbc.media.port_pool import PortPool
 from sbc.media.session import MediaSession
 from sbc.media.stream import Leg
@@ -70,6 +71,10 @@ class Media:
         """What stands for the CNAME of `other` on the other leg: `known` if it is not "", a new one, or "" where the
         side is not hidden."""
         return (known or self._tokens.user()) if other.hidden else ""
+
+    def message_end(self) -> MessageEnd:
+        """A new MSRP session towards one side; RFC 4975 section 14.1 wants 80 bits that nobody can guess."""
+        return MessageEnd(self._tokens.tag())
 
     def _leg(self, facts: SideFacts, other: SideFacts) -> Leg:
         number = int(self._tokens.tag()[-_SESSION_ID_DIGITS:], 16)

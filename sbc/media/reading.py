@@ -7,13 +7,21 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from sbc.media.messages import MessageReading, place, read_messages
 from sbc.sdp import MediaDescription, SdpError, SessionDescription, split_lines
 from sbc.sip import Address
 
-ANCHORED_PROTOCOLS = {"RTP/AVP": "rtp", "RTP/AVPF": "rtp", "UDPTL": "udp", "UDP/BFCP": "udp", "UDP": "udp"}
+ANCHORED_PROTOCOLS = {
+    "RTP/AVP": "rtp",
+    "RTP/AVPF": "rtp",
+    "UDPTL": "udp",
+    "UDP/BFCP": "udp",
+    "UDP": "udp",
+    "TCP/MSRP": "msrp",
+}
 """What can be relayed, by protocol in upper case, and as which kind of flow: RTP (RFC 3551, 4585), T.38 over UDPTL,
-BFCP (RFC 8856), and plain datagrams. Everything else (TCP, MSRP, data channels, SRTP, unknown) is offered and answered
-with port 0."""
+BFCP (RFC 8856), plain datagrams, and MSRP (RFC 4975). Everything else (other TCP, MSRP over TLS, data channels, SRTP,
+unknown) is offered and answered with port 0."""
 
 MEMORABLE = 4096
 """Only sections shorter than this many characters are remembered: what a peer sends must not fill our memory."""
@@ -98,7 +106,7 @@ class StreamReading(NamedTuple):
     """One m-line."""
 
     kind: str
-    """"rtp", "udp", or "" for a stream that is disabled or cannot be relayed."""
+    """"rtp", "udp", "msrp", or "" for a stream that is disabled or cannot be relayed."""
     bare: bool
     """Cannot be relayed at all: nothing of it crosses but the m-line with port 0."""
     host: Host | None
@@ -108,6 +116,8 @@ class StreamReading(NamedTuple):
     mux: bool
     direction: str
     section: Section
+    messages: MessageReading | None = None
+    """Of an MSRP session."""
 
 
 class SessionPart(NamedTuple):
@@ -154,9 +164,10 @@ def read_streams(description: SessionDescription) -> list[StreamReading]:
 def _read_stream(
     description: SessionDescription, media: MediaDescription, host: Host | None, direction: str
 ) -> StreamReading:
-    section = read_section(media.body)
     kind = ANCHORED_PROTOCOLS.get(media.protocol.upper(), "")
-    bare = not kind or media.port_count > 1
+    section = read_section(media.body) if kind != "msrp" else _read_section.__wrapped__(media.body)
+    messages = read_messages(media.lines) if kind == "msrp" and media.media == "message" and media.port else None
+    bare = not kind or media.port_count > 1 or (kind == "msrp" and messages is None and media.port > 0)
     if section.connections:
         host = section.connections[0]
         if None in section.connections:
@@ -170,8 +181,14 @@ def _read_stream(
         return StreamReading("", bare, host, None, False, direction, section)
     if host is None:
         raise SdpError(_number(description, media), "no c= for this stream")
+    if messages is not None:
+        host = (messages.host and read_host(f"IN IP{6 if ':' in messages.host else 4} {messages.host}")) or host
+        remote = place(messages, host.text if host.reachable else "")
+        if host.refused:
+            return StreamReading("", True, host, None, False, direction, section)
+        return StreamReading(kind, False, host, remote, False, direction, section, messages)
     remote = _tuple(Address, (host.text, port)) if host.reachable else None
-    return _tuple(StreamReading, (kind, False, host, remote, section.mux and kind == "rtp", direction, section))
+    return _tuple(StreamReading, (kind, False, host, remote, section.mux and kind == "rtp", direction, section, None))
 
 
 def read_section(body: str) -> Section:

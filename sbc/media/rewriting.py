@@ -23,6 +23,9 @@ _ATTRIBUTE_LISTS = {
     "rtpmap sendrecv sendonly recvonly inactive ptime maxptime maxrate framerate quality mid rid simulcast": _KEEP,
     "silenceSupp rtcp-fb rtcp-rsize rtcp-xr extmap-allow-mixed ssrc-group curr des conf lang hilang": _KEEP,
     "imageattr content label": _KEEP,
+    # of MSRP: types of messages, files (RFC 4975, 5547: hashes look like addresses), chat rooms (RFC 7701)
+    "accept-types accept-wrapped-types max-size": _KEEP,
+    "file-selector file-transfer-id file-disposition file-date file-range chatroom": _KEEP,
     "T38FaxVersion T38MaxBitRate T38FaxFillBitRemoval T38FaxTranscodingMMR T38FaxTranscodingJBIG T38FaxUdpEC": _KEEP,
     "T38FaxRateManagement T38FaxMaxBuffer T38FaxMaxDatagram T38FaxMaxIFP T38FaxUdpFECMaxSpan": _KEEP,
     # ICE (RFC 8839, 8840) and its alternatives (RFC 6947, TS 24.229): lists of addresses that would lead media past us
@@ -32,8 +35,8 @@ _ATTRIBUTE_LISTS = {
     "crypto key-mgmt fingerprint setup tls-id dtls-id identity connection": _DROP,
     # transports and addresses to choose instead: what we do not speak, or where we are not (RFC 5939, 6871, 7006)
     "tcap pcfg acap acfg csup creq rmcap omcap mfcap mscap lcfg sescap icap bcap ccap": _DROP,
-    # where RTP and RTCP come from and go to is our own affair (RFC 3605, 4570, 8858, 9143, 4975)
-    "rtcp rtcp-mux-only source-filter bundle-only path": _DROP,
+    # where RTP and RTCP come from and go to is our own affair (RFC 3605, 4570, 8858, 9143), and MSRP's (4975, 6714)
+    "rtcp rtcp-mux-only source-filter bundle-only path msrp-cema": _DROP,
     # software, and free text about the session (RFC 8866 sections 6.1 to 6.3)
     "tool cat keywds": _HIDE,
     "group": _GROUP,
@@ -68,6 +71,8 @@ class OurEnd(NamedTuple):
     """0: the stream is refused or disabled."""
     mux: bool
     """Say a=rtcp-mux."""
+    lines: tuple[str, ...] = ()
+    """What else is to be said of us."""
 
 
 class Disguise(NamedTuple):
@@ -161,7 +166,7 @@ def _rewrite_section(
         if not session:
             lines.insert(len(lines), connection)
         return
-    remembered = _crossing if len(body) < MEMORABLE else _crossing.__wrapped__
+    remembered = _crossing if len(body) < MEMORABLE and not end.lines else _crossing.__wrapped__
     crossing = remembered(body, disguise.hidden, stream.kind == "udp")
     add_connection = connection != session and bool(end.port or not session)
     if crossing.text and not (disguise.names and _any_names(crossing.looked, disguise.names)):
@@ -170,6 +175,7 @@ def _rewrite_section(
         lines.append(crossing.text)
         if end.mux:
             lines.append("a=rtcp-mux")
+        lines += end.lines
         return
     at = len(lines)
     for line in crossing.lines:
@@ -185,6 +191,7 @@ def _rewrite_section(
         lines.append(line)
     if end.mux:
         lines.append("a=rtcp-mux")
+    lines += end.lines
     if add_connection:
         lines.insert(at + (at < len(lines) and lines[at][0] == "i"), connection)
 

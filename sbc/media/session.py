@@ -15,8 +15,9 @@ from sbc.media import bridging
 from sbc.media.adapting import Crossing, adapt, cut, direct, pad
 from sbc.media.facts import Dtmf, Exchange, MediaError, SideFacts, StreamFacts
 from sbc.media.flow import Flow, FlowId
-from sbc.media.flows import follow
+from sbc.media.flows import begin, follow
 from sbc.media.formats import Formats, have_common, named_formats, permitted, recast
+from sbc.media.messages import told_lines
 from sbc.media.reading import StreamReading, codec_names, read_streams
 from sbc.media.rewriting import Disguise, OurEnd, host_names, rewrite
 from sbc.media.stream import (
@@ -26,8 +27,11 @@ from sbc.media.stream import (
     StreamSide,
     fits,
     heard,
+    heard_path,
     informed,
+    only_a,
     ports_of,
+    renewed,
     willing_in_answer,
 )
 from sbc.sdp import (
@@ -83,7 +87,8 @@ class MediaSession:
     # -- offers and answers --------------------------------------------------------------------------------------------
 
     def offer(self, side: str, sdp: bytes, now: float) -> Exchange:
-        """`side` offers `sdp`: gives the offer for the other side. Nothing flows otherwise until the answer.
+        """`side` offers `sdp`: gives the offer for the other side. Nothing flows otherwise until the answer; but flows
+        of MSRP sessions are to be applied before the offer goes out, since who answers may connect at once.
 
         Raises `MediaError`: 400 malformed; 488 nothing to relay, or m-lines are missing that were there (RFC 3264
         section 8); 491 or 500 another offer is open; 503 no ports.
@@ -107,7 +112,7 @@ class MediaSession:
         from_leg.heard = sdp
         from_leg.state, to_leg.state = after
         self._remember_family(from_leg, readings)
-        return Exchange(self._render(side, description, readings, proposed))
+        return Exchange(self._render(side, description, readings, proposed), begin(self))
 
     def answer(self, side: str, sdp: bytes, now: float, final: bool = True) -> Exchange:
         """`side` answers the open offer: gives the answer for the offerer, and the flows. Where the offer was ours,
@@ -180,7 +185,7 @@ class MediaSession:
         The ports on side a stay, since it may have been told of them; those of b go back, and our o= for b is a new
         one.
         """
-        kept = tuple(_only_a(stream, self.streams, index) for index, stream in enumerate(self.proposed or self.streams))
+        kept = tuple(only_a(stream, self.streams, index) for index, stream in enumerate(self.proposed or self.streams))
         self._give_back(now, (self.streams, self.proposed, self.before or ()), (kept,))
         self.streams = self.proposed = kept
         self.before = None
@@ -199,7 +204,7 @@ class MediaSession:
             return ()
         self.a.cname = self.home.cname(b, self.a.cname)
         if (known.signalling, known.latching) != (b.signalling, b.latching):
-            self.streams, self.proposed = _renewed(self.streams), _renewed(self.proposed)
+            self.streams, self.proposed = renewed(self.streams), renewed(self.proposed)
         return follow(self)[0]
 
     def close(self, now: float) -> tuple[FlowId, ...]:
@@ -395,9 +400,12 @@ class MediaSession:
                     family = 0 if reading.host.unspecified and old_from else reading.host.family
                     mine = self._side(from_leg, old_from, family, taken, now)
                     mine = heard(mine, reading, reading.mux, old_from, said, reading.direction)
+                    mine = self._with_messages(mine, reading, True)
                 theirs = self._side(to_leg, old_to, 0, taken, now, told, reading.direction)
                 if theirs is old_to:
                     theirs = informed(theirs, told, reading.direction)
+                if reading.kind == "msrp" and theirs.messages is None:
+                    theirs = theirs._replace(messages=self.home.message_end())
                 pair = (mine, theirs) if side == "a" else (theirs, mine)
                 proposed.append(Stream(media.media, reading.kind, *pair))
         except MediaError:
@@ -405,6 +413,14 @@ class MediaSession:
                 self.home.pool.give_back(port, now)
             raise
         return tuple(proposed)
+
+    def _with_messages(self, side: StreamSide, reading: StreamReading, offers: bool) -> StreamSide:
+        """`side` with what it said of its MSRP session, if that is what the stream is."""
+        if reading.messages is None:
+            return side
+        if side.messages is None:
+            side = side._replace(messages=self.home.message_end())
+        return heard_path(side, reading, offers)
 
     def _side(
         self,
@@ -427,7 +443,7 @@ class MediaSession:
         taken.append(port)
         if old is not None:
             return informed(old._replace(local=port, family=family, remote=None, remote_rtcp=None), told, direction)
-        return _tuple(StreamSide, (port, family, None, None, False, False, "", 0, (), "", told, direction))
+        return _tuple(StreamSide, (port, family, None, None, False, False, "", 0, (), "", told, direction, None))
 
     def _agree(
         self, side: str, index: int, media: MediaDescription, reading: StreamReading, crossing: Crossing
@@ -443,9 +459,11 @@ class MediaSession:
         direction = reading.direction
         if side == "a":
             a = heard(a, reading, mux, now.a if now else None, said, willing_in_answer(a.told_direction, direction))
+            a = self._with_messages(a, reading, False)
             b = informed(b, told, direction)
         else:
             b = heard(b, reading, mux, now.b if now else None, said, willing_in_answer(b.told_direction, direction))
+            b = self._with_messages(b, reading, False)
             a = informed(a, told, direction)
         return _named(offer.media, offer.kind, a, b, media, reading, said)
 
@@ -477,7 +495,7 @@ class MediaSession:
             known = None if flowing is None else flowing.a if side == "a" else flowing.b
             mux = reading.mux and (mine.mux if again else self.offered_mux[index])
             willing = willing_in_answer(mine.told_direction, reading.direction)
-            mine = heard(mine, reading, mux, known, said, willing)
+            mine = self._with_messages(heard(mine, reading, mux, known, said, willing), reading, False)
             a, b = (mine, theirs) if side == "a" else (theirs, mine)
             named = _named(stream.media, stream.kind, a, b, description.media[index], reading, said)
             apart = stream.apart and (again or not (theirs and have_common(said, theirs.formats)))
@@ -495,7 +513,8 @@ class MediaSession:
     ) -> bytes:
         """`side`'s description, for the other side."""
         from_leg, to_leg = self._legs(side)
-        ends = self._ends(to_leg, [stream.b if side == "a" else stream.a for stream in streams])
+        streams = tuple(streams)
+        ends = self._ends(to_leg, streams, [stream.b if side == "a" else stream.a for stream in streams])
         default = next((end for end in ends if end.port), ends[0] if ends else self._nowhere(to_leg))
         disguise = _OPEN
         if from_leg.facts.hidden:
@@ -503,7 +522,7 @@ class MediaSession:
         text = rewrite(description, readings, ends, default, disguise)
         return to_leg.send(text, f"IN IP{default.family} {default.host}", len(readings))
 
-    def _ends(self, leg: Leg, sides: list[StreamSide | None]) -> list[OurEnd]:
+    def _ends(self, leg: Leg, streams: Sequence[Stream], sides: list[StreamSide | None]) -> list[OurEnd]:
         """Where `leg` finds us for each stream; for those that are disabled, at port 0 of the address of the others."""
         ends = []
         nowhere: OurEnd | None = None
@@ -516,7 +535,11 @@ class MediaSession:
                 continue
             ours = leg.address(side.family)
             assert ours is not None
-            ends.append(_tuple(OurEnd, (ours.advertised, side.family, side.local.port, self.offered_mux[index])))
+            lines: tuple[str, ...] = ()
+            if side.messages is not None and streams[index].kind == "msrp":
+                offering = leg.state is Negotiation.OFFER_SENT
+                lines = told_lines(side.messages, ours.advertised, side.local.port, offering)
+            ends.append(_tuple(OurEnd, (ours.advertised, side.family, side.local.port, self.offered_mux[index], lines)))
         return ends
 
     def _nowhere(self, leg: Leg, family: int = 0) -> OurEnd:
@@ -549,23 +572,6 @@ def _named(
     rate = said[0].rate if said else 8000
     numbers = tuple([f[0] for f in said])
     return _tuple(Stream, (kind_of_media, kind, a, b, rate, numbers, reading.section.encodings, False))
-
-
-def _renewed(streams: tuple[Stream, ...]) -> tuple[Stream, ...]:
-    """The latches of side b are to be set anew, where they were set."""
-    return tuple(
-        s._replace(b=s.b._replace(generation=s.b.generation + 1)) if s.b is not None and s.b.generation else s
-        for s in streams
-    )
-
-
-def _only_a(proposed: Stream, streams: tuple[Stream, ...], index: int) -> Stream:
-    """A stream that has lost its side b; of side a, what it was told last is known if its port is still the same."""
-    a = proposed.a
-    known = streams[index].a if index < len(streams) else None
-    if a is not None and known is not None and known.local == a.local:
-        a = known
-    return proposed._replace(a=a, b=None)
 
 
 def _revived(stream: Stream, told: Flow | None) -> Stream:

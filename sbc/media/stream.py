@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sbc.media.facts import Dtmf, MediaAddress, MediaError, SideFacts
 from sbc.media.formats import Formats, have_common
+from sbc.media.messages import MessageEnd, heard_end
 from sbc.media.reading import StreamReading, rtcp_address
 from sbc.sdp import Negotiation
 from sbc.sip import Address
@@ -44,6 +45,8 @@ class StreamSide(NamedTuple):
     told: Formats = ()
     """What we told it of the other side."""
     told_direction: str = ""
+    messages: MessageEnd | None = None
+    """Of an MSRP session."""
 
 
 class Stream(NamedTuple):
@@ -150,13 +153,20 @@ def heard(
     generation = side[7] if now is None else now[7]
     if not (now and generation and now[2] == remote and now[3] == rtcp and now[0] == local):
         generation += 1
-    values = (local, side[1], remote, rtcp, mux, flowing, direction, generation, formats, willing, side[10], side[11])
+    values = (local, side[1], remote, rtcp, mux, flowing, direction, generation, formats, willing, *side[10:])
     return _tuple(StreamSide, values)
+
+
+def heard_path(side: StreamSide, reading: StreamReading, offers: bool) -> StreamSide:
+    """`side` of an MSRP session with what its SDP said of its path, in an offer or an answer."""
+    if side.messages is None or reading.messages is None:
+        return side
+    return side._replace(messages=heard_end(side.messages, reading.messages, offers))
 
 
 def informed(side: StreamSide, told: Formats, direction: str) -> StreamSide:
     """`side` after we told it of the other one."""
-    return _tuple(StreamSide, (*side[:10], told, direction))
+    return _tuple(StreamSide, (*side[:10], told, direction, side[12]))
 
 
 def ports_of(generations: Iterable[tuple[Stream, ...]]) -> set[Address]:
@@ -168,6 +178,23 @@ def ports_of(generations: Iterable[tuple[Stream, ...]]) -> set[Address]:
             if stream.b is not None:
                 ports.add(stream.b.local)
     return ports
+
+
+def renewed(streams: tuple[Stream, ...]) -> tuple[Stream, ...]:
+    """The latches of side b are to be set anew, where they were set."""
+    return tuple(
+        s._replace(b=s.b._replace(generation=s.b.generation + 1)) if s.b is not None and s.b.generation else s
+        for s in streams
+    )
+
+
+def only_a(proposed: Stream, streams: tuple[Stream, ...], index: int) -> Stream:
+    """A stream that has lost its side b; of side a, what it was told last is known if its port is still the same."""
+    a = proposed.a
+    known = streams[index].a if index < len(streams) else None
+    if a is not None and known is not None and known.local == a.local:
+        a = known
+    return proposed._replace(a=a, b=None)
 
 
 # -- directions --------------------------------------------------------------------------------------------------------

@@ -108,13 +108,13 @@ def test_the_cname_of_a_hidden_sender_is_the_one_that_its_rtcp_gets():
 
 def test_a_stream_that_cannot_be_relayed_keeps_its_place_and_nothing_else():
     secure = "audio 7000 RTP/SAVP 0|c=IN IP4 192.0.2.8|a=crypto:1 x inline:y|a=X-unknown:1|a=mid:s"
-    after = crossing(sdp(secure, AUDIO, "message 9 TCP/MSRP *|a=path:msrp://192.0.2.7:9/x;tcp"))
+    after = crossing(sdp(secure, AUDIO, "message 9 TCP/TLS/MSRP *|a=path:msrps://192.0.2.7:9/x;tcp"))
     assert after[after.index("t=0 0") + 1 :] == [
         "m=audio 0 RTP/SAVP 0",
         "a=mid:s",
         "m=audio 30000 RTP/AVP 0 101",
         *AUDIO.split("|")[1:],
-        "m=message 0 TCP/MSRP *",
+        "m=message 0 TCP/TLS/MSRP *",
     ]
 
 

@@ -59,6 +59,7 @@ _NAMING_HEADER = re.compile(
     rb"[ \t]*:[ \t]*([^\r\n]+?)[ \t]*\r?$"
 )
 _SDP_LINE = re.compile(rb"(?m)^(?:o=(\S+) (\S+) \S+ IN IP[46] (\S+)|[suep]=([^\r\n]+)|c=IN IP[46] ([^\r\n/]+))\r?$")
+_MSRP_URI = re.compile(rb"(?i)\bmsrps?://(?:[^@/\s]*@)?(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::\d+)?(?:/([^;\s]+))?")
 _SIP_START = re.compile(rb"^(?:SIP/2\.0 |[A-Z]+ \S+ SIP/2\.0\r?$)", re.MULTILINE)
 
 
@@ -82,6 +83,9 @@ def tokens_of(frames: list[Frame], known: Iterable[str] = ()) -> set[Token]:
     for payload in payloads(frames):
         if _SIP_START.search(payload.data):
             tokens.update(_sip_tokens(payload))
+            tokens.update(_found("MSRP", _MSRP_URI, payload.data))
+        elif payload.data.startswith(b"MSRP "):
+            tokens.update(_found("MSRP", _MSRP_URI, payload.data))
         elif payload.by_host:
             tokens.update(_cname_tokens(payload.data))
     public = {name.lower().encode() for name in known}
