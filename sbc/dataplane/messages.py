@@ -336,7 +336,8 @@ class MessageSide:
             self._failed_to_connect()
             return
         self.waiting.clear()
-        self.other.part()
+        if not connection.is_finishing:
+            self.other.part()
 
     def part(self) -> None:
         """The other side is gone: say what waits, and close."""
@@ -344,14 +345,6 @@ class MessageSide:
             self._deadline = self.relay.now + LAST_WORDS
             self._keep_time()
             self.connection.finish()
-
-    def finished(self) -> None:
-        """The last words are said."""
-        assert self.connection is not None
-        self.connection.close()
-        self.connection = None
-        self._deadline = 0.0
-        self.waiting.clear()
 
     def _keep_time(self) -> None:
         """There is something new to wait for, maybe sooner than what was."""
@@ -364,7 +357,7 @@ class MessageSide:
                 self.dismiss(stranger)
         connection = self.connection
         if self._deadline and self._deadline <= now and connection is not None:
-            self.finished() if connection.is_finishing else self.lost(connection)
+            self.lost(connection)
         if self._again_at and self._again_at <= now and self.connection is None:
             self._connect()
         times = [at for at in (self._deadline, self._again_at, *self._strangers.values()) if at]
@@ -414,7 +407,7 @@ class Connection:
             mask |= _OUT
         if mask != self._mask:
             self._mask = mask
-            self.side.relay.want(self.sock, mask)
+            self.side.relay.watch(self.sock, self._ready, mask)
 
     def flush(self) -> None:
         """Write what waits, as far as it goes."""
@@ -431,7 +424,7 @@ class Connection:
                 return
             del side.waiting[:sent]
         if self.is_finishing and not side.waiting:
-            side.finished()
+            side.lost(self)  # the last words are said
             return
         self.watch()
         other = side.other.connection

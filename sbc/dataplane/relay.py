@@ -213,12 +213,11 @@ class Relay:
             self._epoll.unregister(sock.fileno())
 
     def watch(self, sock: socket.socket, hear: Hear, mask: int = select.EPOLLIN) -> None:
-        self.hears[sock.fileno()] = hear
-        self._epoll.register(sock.fileno(), mask)
-
-    def want(self, sock: socket.socket, mask: int) -> None:
-        """Wait for something else on a socket that is watched."""
-        self._epoll.modify(sock.fileno(), mask)
+        """Have `hear` called when there is what `mask` says; a socket that is watched already is watched for that from
+        now on."""
+        number = sock.fileno()
+        (self._epoll.modify if number in self.hears else self._epoll.register)(number, mask)
+        self.hears[number] = hear
 
     def forget(self, sock: socket.socket) -> None:
         self.hears.pop(sock.fileno(), None)

@@ -76,7 +76,7 @@ class Page:
                 ports = ", ".join(re.findall(r"\d+(?:-\d+)?", phrase))
                 for protocol in re.findall(r"UDP|TCP", phrase):
                     (out if outwards else into).append(f"{ends}{protocol.lower()} {side} {{ {ports} }} accept")
-        assert len(into) == 6, "the public side's SIP over both, its media, and the same inside"
+        assert len(into) == 8, "the public side's SIP over both, its media over both, and the same inside"
         assert len(out) == 2
         chains = "".join(
             f"chain {hook} {{ type filter hook {hook} priority filter; policy drop;\n{lo} lo accept\n"

@@ -61,6 +61,10 @@ us is left out; a stream that cannot be relayed gets port 0. Out of a hidden zon
 names of software, and every attribute that holds an address or a known name; RTCP then says a CNAME of ours in place
 of the sources' own descriptions.
 
+Messages in calls (MSRP, `sbc/msrp/stream.py`): To-Path and From-Path are written anew on every leg, and of the other
+header fields only those of RFC 4975, Use-Nickname and Content-* cross. Transaction ids, Message-IDs and bodies cross as
+they are: what users write to each other (message/cpim names them) is theirs.
+
 ## Bodies
 
 One table (`sbc/b2bua/documents.py`) says what is done to a body by its type, in requests and responses, in and
