@@ -50,38 +50,73 @@ class Messages:
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
-        self._flows: dict[str, tuple[MessageSide, MessageSide]] = {}
+        self._sessions: dict[str, Session] = {}
 
-    def apply(self, flow_id: str, told_a: list[Any], told_b: list[Any]) -> None:
+    def apply(self, flow_id: str, silence: float, told_a: list[Any], told_b: list[Any]) -> None:
         """`told_a` and `told_b` are what the command says of the sides (`sbc.dataplane.wire`). Raises CommandError, or
         OSError if a port cannot be taken; the other side is served all the same."""
-        flow = self._flows.get(flow_id)
-        if flow is None:
-            a, b = MessageSide(self.relay, flow_id, "a"), MessageSide(self.relay, flow_id, "b")
-            a.other, b.other = b, a
-            flow = self._flows[flow_id] = a, b
+        session = self._sessions.get(flow_id)
+        if session is None:
+            session = self._sessions[flow_id] = Session(self.relay, flow_id)
+        session.watch(silence)
         try:
-            flow[0].set(told_a)
+            session.a.set(told_a)
         finally:
-            flow[1].set(told_b)
-        for side in flow:
-            side.begin()
+            session.b.set(told_b)
+        session.a.begin()
+        session.b.begin()
 
     def remove(self, flow_id: str, report: bool = True) -> None:
         """End a session, if there is one. Without `report` it becomes something else."""
-        flow = self._flows.pop(flow_id, None)
-        if flow is None:
+        session = self._sessions.pop(flow_id, None)
+        if session is None:
             return
         if report:
-            self.relay.events.append(["s", flow_id, flow[0].report(), flow[1].report(), True])
-        for side in flow:
-            side.end()
-        for side in flow:
-            del side.other
+            self.relay.events.append(["s", flow_id, session.a.report(), session.b.report(), True])
+        session.end()
 
     def close(self) -> None:
-        for flow_id in list(self._flows):
+        for flow_id in list(self._sessions):
             self.remove(flow_id, report=False)
+
+
+class Session:
+    """Two sides, and for how long they have not been connected."""
+
+    __slots__ = ("_flow_id", "_quiet_since", "_relay", "_silence", "a", "b")
+
+    def __init__(self, relay: Relay, flow_id: str) -> None:
+        self._relay = relay
+        self._flow_id = flow_id
+        self.a = MessageSide(relay, flow_id, "a")
+        self.b = MessageSide(relay, flow_id, "b")
+        self.a.other, self.b.other = self.b, self.a
+        self._silence = 0.0
+        self._quiet_since = 0.0
+
+    def watch(self, silence: float) -> None:
+        """Tell when the sides have not been connected with each other for `silence` seconds; 0: never."""
+        if silence != self._silence:
+            self._silence = silence
+            self._quiet_since = self._relay.now
+            self._relay.keep_time(self)
+
+    def tick(self, now: float) -> float | None:
+        """Looks eight times in the term, as `Relay` does after silence of packets."""
+        if self._silence <= 0:
+            return None
+        if all(each is not None and each.is_open for each in (self.a.connection, self.b.connection)):
+            self._quiet_since = now
+        elif 0 <= self._quiet_since <= now - self._silence:
+            self._relay.events.append(["q", self._flow_id])
+            self._quiet_since = -1.0  # told
+        return now + self._silence / 8
+
+    def end(self) -> None:
+        self._relay.timed.pop(self, None)
+        self.a.end()
+        self.b.end()
+        del self.a.other, self.b.other
 
 
 class MessageSide:
@@ -158,7 +193,7 @@ class MessageSide:
         same = known == ((host, port), uri.session, bool(connects)) and (not self.theirs or was == (theirs, place))
         if not same and self._told is not None:
             self._replace()
-        self._told = told
+        self._told = None
         self._family = family
         self.local, self.remote, self.ours, self.theirs = (host, int(port)), place, str(ours), theirs
         self.session, self.connects = uri.session, bool(connects)
@@ -166,6 +201,7 @@ class MessageSide:
             self._stop_listening()
         elif self._listener is None:
             self._listen()
+        self._told = told  # what could not be done is tried again next time
 
     def _replace(self) -> None:
         """Somebody else is on this side from now on. What was begun for the other side is brought to an end there."""
@@ -391,6 +427,11 @@ class Connection:
     @property
     def is_bound(self) -> bool:
         return self.side.connection is self
+
+    @property
+    def is_open(self) -> bool:
+        """It is there, and is to stay."""
+        return not (self.is_connecting or self.is_finishing)
 
     def close(self) -> None:
         if self.sock.fileno() >= 0:

@@ -4,7 +4,7 @@ To the worker, one command a line:
     ["b", host, count]                                              bind port pairs
     ["a", id, is_rtp, clock_rate, silence, A, B, latched_a, latched_b]   apply a flow
     ["a", id, is_rtp, clock_rate, silence, A, B, latched_a, latched_b, X, Y]   ... with treatments
-    ["m", id, M, M]                                                 apply an MSRP session
+    ["m", id, silence, M, M]                                        apply an MSRP session
     ["r", id, id, ...]                                              remove flows
     ["d", id, side, digit, duration]                                send a digit
 where A and B are [[host, port], remote, remote_rtcp, mux, signalling, latching, generation, cname], an address being
@@ -41,7 +41,8 @@ def encode_bind(host: str, count: int) -> bytes:
 def encode_apply(flow: Flow) -> bytes:
     if flow.paths is not None:
         sides = zip((flow.a, flow.b), flow.paths, strict=True)
-        return encode(["m", flow.id, *[[side.local, side.remote, *path] for side, path in sides]]).encode() + b"\n"
+        words = [[side.local, side.remote, *path] for side, path in sides]
+        return encode(["m", flow.id, flow.silence, *words]).encode() + b"\n"
     is_rtp = flow.kind == "rtp"
     a, b = _side(flow.a), _side(flow.b)
     command = ["a", flow.id, is_rtp, flow.clock_rate, flow.silence, a, b, flow.latched_a, flow.latched_b]

@@ -189,9 +189,9 @@ class Worker:
                 self.messages.remove(flow_id, report=False)
                 self.relay.apply(str(flow_id), bool(is_rtp), int(clock_rate), float(silence), sides)
             elif what == "m":
-                flow_id, *sides = arguments
+                flow_id, silence, *sides = arguments
                 self.relay.remove(flow_id, report=False)
-                self.messages.apply(str(flow_id), *sides)
+                self.messages.apply(str(flow_id), float(silence), *sides)
             elif what == "r":
                 for flow_id in arguments:
                     self.relay.remove(flow_id)

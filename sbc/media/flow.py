@@ -91,7 +91,8 @@ class Flow(NamedTuple):
     a: FlowSide
     b: FlowSide
     silence: float
-    """Seconds without any packet from either side after which `Silent` comes, once; 0: not watched (hold)."""
+    """Seconds without any packet from either side after which `Silent` comes, once; 0: not watched (hold). Of MSRP:
+    seconds in which the two are not connected."""
     latched_a: Address | None = None
     latched_b: Address | None = None
     """Sources known already (a flow handed over to another plane or process); None: to be learned."""

@@ -68,7 +68,9 @@ def _flow(session: MediaSession, index: int, stream: Stream, a: StreamSide, b: S
     sides = _flow_side(leg_a, a), _flow_side(leg_b, b)
     flow = _tuple(Flow, (flow_id, stream.kind, stream.clock_rate, *sides, silence, *_UNTREATED))
     if stream.kind == "msrp":
-        return flow._replace(treatments=_MSRP, paths=(_path(leg_a, a), _path(leg_b, b)))
+        paths = _path(leg_a, a), _path(leg_b, b)
+        silence = session.home.settings.silence if paths[0].theirs and paths[1].theirs else 0.0
+        return flow._replace(treatments=_MSRP, paths=paths, silence=silence)
     dtmf_a, dtmf_b = leg_a.dtmf, leg_b.dtmf
     if a.told != b.formats or b.told != a.formats:
         map_a, map_b = payload_map(a.told, a.formats, b.formats), payload_map(b.told, b.formats, a.formats)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from sbc.dataplane.messages import MOST_STRANGERS
-from sbc.media import Flow, FlowSide, Latched, MessagePath, SourceMismatch, StatsReport
+from sbc.media import Flow, FlowSide, Latched, MessagePath, PlaneLost, Silent, SourceMismatch, StatsReport
 from sbc.msrp import uri_text
 from sbc.sip import Address
 from tests.support.msrp import PATIENCE, Message, Speaker, accepted, connected, ok, send
@@ -36,19 +36,17 @@ class Session:
         return listener, Address(*listener.getsockname()[:2])
 
     def apply(
-        self, at_a: Address | None, at_b: Address | None, a: str = ALICE, b: str = BOB, b_connects: bool = False
+        self, at_a: Address | None, at_b: Address | None, a: str = ALICE, b: str = BOB, silence: float = 0.0
     ) -> Flow:
-        """At an address given we connect; to None we are connected."""
-        paths = (
-            MessagePath(self.ours_a, a, at_a is not None),
-            MessagePath(self.ours_b, b, at_b is not None and not b_connects),
-        )
+        """At an address given we connect; at None we are connected to."""
+        paths = MessagePath(self.ours_a, a, at_a is not None), MessagePath(self.ours_b, b, at_b is not None)
         made: dict[str, object] = {"kind": "msrp", "treatments": frozenset({"msrp"}), "paths": paths}
+        made["silence"] = silence
         sides: list[FlowSide] = [side(self.local_a, at_a), side(self.local_b, at_b)]
         if self.flow is None:
             self.flow = self.stage.apply(*sides, **made)
         else:
-            self.flow = self.flow._replace(a=sides[0], b=sides[1], paths=paths)
+            self.flow = self.flow._replace(a=sides[0], b=sides[1], paths=paths, silence=silence)
             self.stage.again(self.flow)
         return self.flow
 
@@ -374,6 +372,64 @@ def test_a_message_that_is_cut_by_a_change_is_ended_for_who_gets_it(session: Ses
     carol = session.taken(carols)
     carol.say(send("c001", session.ours_b, "msrp://127.0.0.1:1/carol;tcp"))
     assert alice.hear().tid == "c001"
+
+
+def test_two_who_are_not_connected_for_long_are_silent(session: Session) -> None:
+    flow_id = session.apply(None, None, silence=0.4).id
+    session.stage.under_test.wait(Silent, lambda each: each.flow_id == flow_id)
+
+
+def test_two_who_are_connected_are_never_silent(session: Session) -> None:
+    alice, bob = session.call()
+    assert session.flow is not None
+    flow_id = session.flow.id
+    session.stage.again(session.flow._replace(silence=0.2))
+    session.stage.under_test.run(0.2)
+    session.stage.under_test.run(0.2)
+    assert not [each for each in session.stage.under_test.all(Silent) if each.flow_id == flow_id]
+    alice.close()
+    assert bob.hears_the_end()
+    session.stage.under_test.wait(Silent, lambda each: each.flow_id == flow_id)
+
+
+def test_over_ipv6(under_test: UserspaceUnderTest) -> None:
+    stage = Stage(under_test)
+    local_a, local_b = stage.ports("::1")
+    listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    place = Address(*listener.getsockname()[:2])
+    ours = uri_text(*local_a, "4alice"), uri_text(*local_b, "4bob")
+    paths = MessagePath(ours[0], ALICE, False), MessagePath(ours[1], BOB, True)
+    made = {"kind": "msrp", "treatments": frozenset({"msrp"}), "paths": paths}
+    stage.apply(side(local_a, None), side(local_b, place), **made)
+    alice, bob = connected(local_a), accepted(listener)
+    alice.say(send("a001", ours[0], ALICE))
+    assert (bob.hear().from_path, bob.hear().from_path) == (ours[1], ours[1])
+    stage.close()
+    for sock in (listener, alice.sock, bob.sock):
+        sock.close()
+
+
+def test_sessions_come_again_when_the_worker_has_died() -> None:
+    made = UserspaceUnderTest()
+    stage = Stage(made)
+    session = Session(stage)
+    alice, bob = session.call()
+    made.crash()
+    assert alice.hears_the_end()
+    assert bob.hears_the_end()
+    made.wait(PlaneLost)
+    assert session.flow is not None
+    stage.again(session.flow)
+    stage.ports()  # until there is another one
+    again = session.connect(session.local_a)
+    again.say(send("a001", session.ours_a, ALICE))
+    bob = session.taken(session.opened[0])
+    while bob.hear().tid != "a001":
+        pass
+    stage.close()
+    for sock in session.opened:
+        sock.close()
+    made.close()
 
 
 def test_the_same_again_changes_nothing(session: Session) -> None:

@@ -93,6 +93,12 @@ def test_a_stream_that_is_refused_closes_its_port() -> None:
     assert not any(line.startswith(("a=path", "a=setup")) for line in lines(exchange.sdp))
 
 
+def test_two_who_are_not_connected_are_silent_but_not_while_it_rings() -> None:
+    session, _, early = offered()
+    _, flow = answered(session)
+    assert (early.silence, flow.silence) == (0.0, 60.0)
+
+
 def test_another_target_gets_another_session() -> None:
     session, first, early = offered()
     assert session.retarget(B_SIDE, 2.0) == (early.id,)
