@@ -80,7 +80,9 @@ def _read(context: Context, access: Access, request: Request, transaction: Trans
     # 10.3 step 5: "If the address-of-record is not valid for the domain in the Request-URI, the registrar MUST send a
     # 404"
     if aor is None or domain_of(context, request.request_uri) is None:
-        return _refused(404, f"{request.to.uri.host} is no domain of ours")
+        if aor is None and domain_of(context, request.to.uri) is not None:
+            return _refused(404, "To names no user")
+        return _refused(404, f"{(request.request_uri if aor else request.to.uri).host} is no domain of ours")
     path = tuple(headers.values("Path"))
     contacts = [(value, parse_name_address(value)) for value in headers.values("Contact")]
     if len(contacts) > access.max_contacts or len(path) > _MOST_PATHS:

@@ -23,12 +23,17 @@ def context(new_ladder: Callable[..., Ladder]) -> Context:
     return ladder.edge.b2bua._context
 
 
-def register(context: Context, *fields: tuple[str, str], uri: str = "sip:example.com") -> Asked | Reject:
+def register(
+    context: Context,
+    *fields: tuple[str, str],
+    uri: str = "sip:example.com",
+    to: str = "<sip:1001@example.com>",
+) -> Asked | Reject:
     headers = Headers(
         [
             ("Via", "SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bK1"),
             ("From", "<sip:1001@example.com>;tag=1"),
-            ("To", "<sip:1001@example.com>"),
+            ("To", to),
             ("Call-ID", "abc"),
             ("CSeq", "1 REGISTER"),
         ]
@@ -107,3 +112,15 @@ def test_what_is_refused_whoever_asks(context: Context, field: tuple[str, str], 
 @pytest.mark.parametrize("uri", ["sip:elsewhere.example", "tel:+1", "urn:service:sos", "mailto:a@example.com"])
 def test_what_is_no_domain_of_ours_is_404(context: Context, uri: str) -> None:
     assert status(register(context, uri=uri)) == 404
+
+
+@pytest.mark.parametrize(
+    ("uri", "to", "why"),
+    [
+        ("sip:example.com", "<sip:1001@elsewhere.example>", "elsewhere.example is no domain of ours"),
+        ("sip:elsewhere.example", "<sip:1001@example.com>", "elsewhere.example is no domain of ours"),
+        ("sip:example.com", "<sip:example.com>", "To names no user"),
+    ],
+)
+def test_the_log_says_what_is_wrong_with_an_address(context: Context, uri: str, to: str, why: str) -> None:
+    assert register(context, uri=uri, to=to) == Reject("registrations", 404, why)
