@@ -124,6 +124,7 @@ def test_each_side_latches_once(stage: Stage) -> None:
     made, near, far = stage.call()
     settle(near, made.a.local, far)
     settle(far, made.b.local, near)
+    stage.under_test.wait(Latched, lambda event: event.flow_id == made.id and event.side == "b")
     stage.under_test.run(0.05)
     told = [event for event in stage.under_test.all(Latched) if event.flow_id == made.id]
     assert told == [Latched(made.id, "a", near.address), Latched(made.id, "b", far.address)]
@@ -182,7 +183,6 @@ def test_a_side_whose_place_is_unknown_is_not_sent_to(stage: Stage) -> None:
     near.send(local_a, rtp(1))
     assert far.hears_nothing()
     stage.again(made._replace(b=side(local_b, far.address)))
-    stage.under_test.run(0.05)
     near.send(local_a, rtp(2))
     assert far.receive()[0] == rtp(2)
 
@@ -201,7 +201,6 @@ def test_a_peer_that_refuses_packets_for_a_while_gets_the_later_ones(stage: Stag
     near, far = stage.phone(), stage.phone()
     local_a, local_b = stage.ports()
     stage.apply(side(local_a, near.address), side(local_b, far.address))
-    stage.under_test.run(0.05)
     far.close()
     for sequence in range(2 * SETTLED):
         near.send(local_a, rtp(sequence))
@@ -290,7 +289,6 @@ def test_a_latch_opens_again_only_with_a_new_exchange(stage: Stage) -> None:
     moved.send(made.a.local, rtp(1))
     assert far.hears_nothing()
     stage.again(made._replace(a=made.a._replace(generation=2)))
-    stage.under_test.run(0.05)
     far.send(made.b.local, rtp(7))
     assert near.receive()[0] == rtp(7)  # the old source is good until a new one speaks
     moved.send(made.a.local, rtp(2))
@@ -305,7 +303,6 @@ def test_the_old_source_s_word_closes_the_latch_of_a_new_exchange(stage: Stage) 
     made, near, far = stage.call()
     settle(near, made.a.local, far)
     stage.again(made._replace(a=made.a._replace(generation=2)))
-    stage.under_test.run(0.05)
     settle(near, made.a.local, far, first=100)
     other = stage.phone()
     other.send(made.a.local, rtp(1))
@@ -318,7 +315,6 @@ def test_when_the_sdp_names_another_place_packets_go_there_at_once(stage: Stage)
     settle(far, made.b.local, near)
     new = stage.phone()
     stage.again(made._replace(a=side(made.a.local, new.address, generation=2)))
-    stage.under_test.run(0.05)
     near.send(made.a.local, rtp(500))  # still on the way: must not latch again
     assert far.hears_nothing()
     far.send(made.b.local, rtp(501))
@@ -534,7 +530,6 @@ def test_a_flow_may_move_to_other_ports(stage: Stage) -> None:
     settle(near, made.a.local, far)
     elsewhere = stage.ports(count=1)[0]
     stage.again(made._replace(b=made.b._replace(local=elsewhere, generation=2)))
-    stage.under_test.run(0.05)
     near.send(made.a.local, rtp(100))
     assert far.receive() == (rtp(100), elsewhere)
     assert stage.remove(made).a.packets == SETTLED + 1

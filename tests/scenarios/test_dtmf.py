@@ -108,7 +108,7 @@ TELLS = """
     <- 200 INFO
     -> INFO digit=*
     <- 200 INFO
-    5 s
+    2.5 s
 """
 
 
