@@ -12,7 +12,7 @@ from sbc.b2bua.dtmf import LONGEST, PLAIN, RELAY, SHORTEST, USUAL
 from sbc.media import Flow, MediaProfile
 from sbc.media.flow import DtmfReceived
 from sbc.sip import Address
-from tests.support.ladder import HUNG_UP, Ladder
+from tests.support.ladder import HUNG_UP, SIPFRAGS, Ladder
 from tests.support.world import CALLER, PBX
 
 INFO = " | Allow: INVITE, ACK, BYE, CANCEL, INFO"
@@ -498,9 +498,7 @@ def test_who_is_transferred_is_told_digits_of_its_new_partner(new_ladder: Callab
     ladder = new_ladder()
     dave = Address("198.51.100.9", 5090)
     ladder.party("dave", dave, "sip:1002@192.0.2.1")
-    ladder.bodies |= BODIES | {"plain_dave": description(dave.host), "six": relay("6")}
-    for status, reason in ((100, "Trying"), (200, "OK")):
-        ladder.bodies[f"frag{status}"] = ("message/sipfrag;version=2.0", f"SIP/2.0 {status} {reason}\r\n".encode())
+    ladder.bodies |= BODIES | {"plain_dave": description(dave.host), "six": relay("6")} | SIPFRAGS
     ladder.play(
         f"""
         caller -> INVITE plain_a{INFO}
@@ -550,9 +548,7 @@ def test_a_partner_after_a_transfer_without_telephone_events_gets_info(new_ladde
     ladder = new_ladder()
     dave = Address("198.51.100.9", 5090)
     ladder.party("dave", dave, "sip:1002@192.0.2.1")
-    ladder.bodies |= BODIES | {"plain_dave": description(dave.host)}
-    for status, reason in ((100, "Trying"), (200, "OK")):
-        ladder.bodies[f"frag{status}"] = ("message/sipfrag;version=2.0", f"SIP/2.0 {status} {reason}\r\n".encode())
+    ladder.bodies |= BODIES | {"plain_dave": description(dave.host)} | SIPFRAGS
     ladder.play(
         f"""
         caller -> INVITE events_a

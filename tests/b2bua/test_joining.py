@@ -8,7 +8,7 @@ import pytest
 
 from sbc.b2bua.call import Call
 from sbc.sip import Address
-from tests.support.ladder import Ladder
+from tests.support.ladder import SIPFRAGS, Ladder
 
 CALL = """
     caller -> INVITE {caller} | Supported: timer | Session-Expires: 90;refresher=uac
@@ -49,8 +49,7 @@ HOSTS = {"caller": "198.51.100.7", "callee": "10.0.0.5", "dave": "198.51.100.9",
 def joined(ladder: Ladder, **formats: tuple[int, ...]) -> None:
     """The PBX, which has been called and has called dave, joins its two parties; each speaks PCMU and PCMA or what
     `formats` says."""
-    for status, phrase in ((100, "Trying"), (200, "OK")):
-        ladder.bodies[f"frag{status}"] = ("message/sipfrag;version=2.0", f"SIP/2.0 {status} {phrase}\r\n".encode())
+    ladder.bodies |= SIPFRAGS
     for name, host in HOSTS.items():
         ladder.bodies[f"of-{name}"] = description(host, *formats.get(name, (0, 8)))
     ladder.party("dave", Address(HOSTS["dave"], 5090), "sip:1002@192.0.2.1")

@@ -11,24 +11,13 @@ from sbc.b2bua import Interworking, Peer, Redirection, Settings, Target
 from sbc.policy import RouteRule
 from sbc.sip import Address
 from tests.b2bua.test_targets_together import Chain
-from tests.support.ladder import Ladder
+from tests.support.ladder import OTHER_ANSWERS, Ladder
 from tests.support.world import PBX, PBX2
 
 INVITED = """
     caller -> INVITE sdp
     caller <- 100
     callee <- INVITE sip:1001@10.0.0.5 sdp
-"""
-ANSWERED_THERE = """
-    other -> 200 sdp
-    other <- ACK
-    caller <- 200 sdp
-    caller -> ACK
-    caller -> BYE
-    caller <- 200 BYE
-    other <- BYE
-    other -> 200 BYE
-    0.1 s
 """
 REFUSED_THERE = """
     other -> 486
@@ -54,7 +43,7 @@ def test_a_redirection_is_followed_and_the_caller_hears_nothing_of_it(ladder: La
         callee <- ACK
         other <- INVITE sip:7042@10.0.0.6 sdp | To: <sip:7042@10.0.0.6>
     """,
-        ANSWERED_THERE,
+        OTHER_ANSWERS,
     )
     assert ladder.record.attempts == 2
     assert any("followed to sip:7042@10.0.0.6" in line for line in ladder.trail)
@@ -175,7 +164,7 @@ def test_our_own_address_is_routed_anew(new_ladder: Callable[..., Ladder]) -> No
         callee <- ACK
         other <- INVITE sip:0049170@203.0.113.9 sdp
     """,
-        ANSWERED_THERE,
+        OTHER_ANSWERS,
     )
 
 
@@ -213,7 +202,7 @@ def test_a_configured_peer_is_reached_as_such_in_its_zone(new_ladder: Callable[.
         callee <- ACK
         other <- INVITE sip:0049170@203.0.113.9:5070 sdp | Contact: <sip:192.0.2.1:5060>
     """,
-        ANSWERED_THERE,
+        OTHER_ANSWERS,
     )
     assert ladder.record.b is not None
     assert (ladder.record.b.peer, ladder.record.b.zone) == ("mobile", "public")
@@ -242,7 +231,7 @@ def test_early_media_before_it_are_over(ladder: Ladder) -> None:
         callee <- ACK
         other <- INVITE sdp
     """,
-        ANSWERED_THERE,
+        OTHER_ANSWERS,
     )
 
 

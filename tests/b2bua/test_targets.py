@@ -11,7 +11,7 @@ from sbc.b2bua import Peer, Settings
 from sbc.media import MediaProfile
 from sbc.policy import RouteRule
 from sbc.sip import Address
-from tests.support.ladder import ANSWERED, HUNG_UP, Ladder
+from tests.support.ladder import ANSWERED, HUNG_UP, OTHER_ANSWERS, Ladder
 from tests.support.world import CALLER, CALLER6, INSIDE, OUTSIDE6, PBX, PBX2, written
 
 BOTH = (RouteRule("both", to=("pbx", "pbx2")),)
@@ -25,18 +25,7 @@ def two(new_ladder: Callable[..., Ladder]) -> Ladder:
     return new_ladder(peers=PEERS, routes=BOTH, settings=Settings(target_timeout=4.0, no_answer=60.0))
 
 
-ANSWERED_BY_OTHER = """
-    other <- INVITE sip:1001@10.0.0.6 sdp
-    other -> 200 sdp
-    other <- ACK
-    caller <- 200 sdp
-    caller -> ACK
-    caller -> BYE
-    caller <- 200 BYE
-    other <- BYE
-    other -> 200 BYE
-    0.1 s
-"""
+ANSWERED_BY_OTHER = "other <- INVITE sip:1001@10.0.0.6 sdp" + OTHER_ANSWERS
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])

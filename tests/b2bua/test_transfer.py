@@ -9,7 +9,7 @@ import pytest
 from sbc.b2bua import Peer
 from sbc.policy import RouteRule
 from sbc.sip import Address
-from tests.support.ladder import HUNG_UP, Ladder
+from tests.support.ladder import HUNG_UP, SIPFRAGS, Ladder
 from tests.support.world import PBX, PBX2
 
 ALLOWING = """
@@ -27,20 +27,13 @@ OTHER_OF = {"caller": "callee", "callee": "caller"}
 @pytest.fixture
 def call(ladder: Ladder) -> Ladder:
     """A call between elements that both allow REFER."""
-    for status in (100, 180, 200, 486):
-        ladder.bodies[f"frag{status}"] = (
-            "message/sipfrag;version=2.0",
-            f"SIP/2.0 {status} {REASON[status]}\r\n".encode(),
-        )
+    ladder.bodies |= SIPFRAGS
     ladder.bodies["telling"] = (
         "message/sipfrag",
         b"SIP/2.0 200 pbx.secret.example says ok\r\nContact: <sip:10.0.0.9>\r\nServer: SecretPBX\r\n",
     )
     ladder.play(ALLOWING)
     return ladder
-
-
-REASON = {100: "Trying", 180: "Ringing", 200: "OK", 486: "Busy Here"}
 
 
 @pytest.mark.parametrize(

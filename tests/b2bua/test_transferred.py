@@ -13,23 +13,9 @@ from sbc.b2bua.transfer_state import TransferInput, TransferState
 from sbc.b2bua.transferred import IGNORED, TRANSITIONS
 from sbc.policy import RouteRule
 from sbc.sip import Address
-from tests.support.ladder import ANSWERED, HUNG_UP, Ladder
+from tests.support.ladder import ANSWERED, HUNG_UP, SIPFRAGS, Ladder
 from tests.support.registered import NewAccess
 from tests.support.world import PBX
-
-REASON = {
-    100: "Trying",
-    180: "Ringing",
-    200: "OK",
-    404: "Not Found",
-    403: "Forbidden",
-    408: "Request Timeout",
-    480: "Temporarily Unavailable",
-    482: "Loop Detected",
-    486: "Busy Here",
-    487: "Request Terminated",
-    503: "Service Unavailable",
-}
 
 
 @pytest.fixture
@@ -39,8 +25,7 @@ def call(ladder: Ladder) -> Ladder:
 
 
 def prepared(ladder: Ladder) -> Ladder:
-    for status, reason in REASON.items():
-        ladder.bodies[f"frag{status}"] = ("message/sipfrag;version=2.0", f"SIP/2.0 {status} {reason}\r\n".encode())
+    ladder.bodies |= SIPFRAGS
     ladder.party("dave", Address("198.51.100.9", 5090), "sip:1002@192.0.2.1")
     ladder.party("third", Address("10.0.0.5", 5062), "sip:2002@198.51.100.9:5090")
     ladder.play(ANSWERED)
@@ -448,8 +433,7 @@ def test_where_a_transfer_is_done(
 
 
 def prepared_with(ladder: Ladder, allows: bool) -> Ladder:
-    for status, reason in REASON.items():
-        ladder.bodies[f"frag{status}"] = ("message/sipfrag;version=2.0", f"SIP/2.0 {status} {reason}\r\n".encode())
+    ladder.bodies |= SIPFRAGS
     ladder.party("dave", Address("198.51.100.9", 5090), "sip:1002@192.0.2.1")
     ladder.play(ALLOWING if allows else ANSWERED)
     return ladder

@@ -10,6 +10,7 @@ import pytest
 from sbc.sip import Address
 from tests.support.border import PBX, ZONES, Border, calls_to, peer
 from tests.support.lab import PRIVATE, PUBLIC
+from tests.support.ladder import SIPFRAGS
 from tests.support.scenario import INWARDS, OUTWARDS, Route, callee, caller
 from tests.support.wire_ladder import WireLadder, wire_ladder
 
@@ -118,11 +119,7 @@ def ladder(border: Border) -> Iterator[WireLadder]:
         ladder.join("again", ALICE2, f"sip:1002@{PUBLIC.edge}")
         ladder.join("bob", BOB, f"sip:x@{PUBLIC.host}")
         ladder.join("carol", CAROL, f"sip:x@{PUBLIC.host}")
-        for status, phrase in ((100, "Trying"), (200, "OK")):
-            ladder.bodies[f"frag{status}"] = (
-                "message/sipfrag;version=2.0",
-                f"SIP/2.0 {status} {phrase}\r\n".encode(),
-            )
+        ladder.bodies |= SIPFRAGS
         yield ladder
 
 

@@ -37,7 +37,7 @@ from random import Random
 from typing import Any
 
 from sbc.b2bua import CallEnded, CallRecord
-from sbc.sip import Address, Limits, Request, Response, parse
+from sbc.sip import REASONS, Address, Limits, Request, Response, parse
 from tests.support.hiding import leaks
 from tests.support.phone import sdp
 from tests.support.world import CALLER, INSIDE, OUTSIDE, OUTSIDE6, PBX, PBX2, Edge, Events, Weather, Wires, written
@@ -67,7 +67,23 @@ HUNG_UP = """
     callee -> 200 BYE
     0.1 s
 """
+OTHER_ANSWERS = """
+    other -> 200 sdp
+    other <- ACK
+    caller <- 200 sdp
+    caller -> ACK
+    caller -> BYE
+    caller <- 200 BYE
+    other <- BYE
+    other -> 200 BYE
+    0.1 s
+"""
 """How ladders begin and end."""
+SIPFRAGS = {
+    f"frag{status}": ("message/sipfrag;version=2.0", f"SIP/2.0 {status} {reason}\r\n".encode())
+    for status, reason in REASONS.items()
+}
+"""Bodies that tell how a transfer goes (RFC 3515 section 2.4.5), for `Ladder.bodies`."""
 _LINE = re.compile(r"(\w+) (->|<-) (.*)")
 _CONTINUED = re.compile(r"\n\s*\| ")
 _TIME = re.compile(r"([\d.]+) s")
