@@ -60,19 +60,18 @@ def bind(
     binding = registrations.Binding(
         device,
         wish.reg_id,
-        asked.request.to.uri_text,
+        registrations.unlike(asked.request.to.uri_text, device),
         wish.written,
-        wish.address.uri_text,
         shown(wish.address, wish.written, gruus),
         asked.hop,
         asked.request.call_id,
         asked.request.cseq.number,
         min(context.now + granted + GRACE, device.inside_until),
         granted,
-        (asked.request.headers.get("User-Agent") or "")[:80],
+        context.registrations.same((asked.request.headers.get("User-Agent") or "")[:80]),
         asked.path,
         "registered" if flow is None else "renewed" if flow.hop == asked.hop else "moved to another flow",
-        keeping.signs_of_nat(asked.request, wish.address.uri.host, asked.hop),
+        context.registrations.same(keeping.signs_of_nat(asked.request, wish.address.uri.host, asked.hop)),
         keeps="keep" in asked.request.via.params,
     )
     context.registrations.bind(binding)

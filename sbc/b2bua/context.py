@@ -93,6 +93,8 @@ class Context:
         """Requests of `dialog` go where the device of `leg` is."""
         device = self.registrations.by_token(leg.device)
         if device is not None:
+            if device.dialogs is None:
+                device.dialogs = {}
             device.dialogs[dialog] = None
 
     def decided(self, call: Call, hook: str, policy: str, verdict: str, reason: str) -> None:
@@ -161,7 +163,7 @@ class Context:
             if held is not None and held[0] is call:  # else the leg has gone over to another call
                 del self.dialogs[dialog]
                 device = self.registrations.by_token(leg.device)
-                if device is not None:
+                if device is not None and device.dialogs is not None:
                     device.dialogs.pop(dialog, None)
         for alias in call.aliases:
             del self.aliases[alias]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 
 from sbc.b2bua import hooks, network, registrations
 from sbc.sip import Hop, Request, SipError, Uri, escape_user, parse_name_address, parse_uri, quote, unquote
@@ -84,7 +85,7 @@ def _proof(table: registrations.Registrations, disguised: bytes, epoch: str) -> 
     return bytes.fromhex(table.disguised(f"proof of temporary gruu\n{disguised.hex()}\n{epoch}"))[:_RANDOM]
 
 
-def named(devices: list[registrations.Device], uri: Uri) -> list[registrations.Device]:
+def named(devices: Sequence[registrations.Device], uri: Uri) -> list[registrations.Device]:
     """Those of `devices`, all of one user, that the registrar inside means by the public GRUU `uri`."""
     wanted = uri.params["gr"]
     return [device for device in devices if wanted and any(_is_shown(flow, wanted) for flow in device.flows.values())]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sbc.b2bua import gruus
 from sbc.b2bua.context import Context
 from sbc.b2bua.hooks import CallView, Reject, Target, Targets
@@ -88,7 +90,7 @@ def _is_token(user: str) -> bool:
     return len(user) == _TOKEN_LENGTH and user.isalnum()
 
 
-def targets(context: Context, devices: list[Device], reason: str) -> Targets | Reject:
+def targets(context: Context, devices: Sequence[Device], reason: str) -> Targets | Reject:
     """16.6: those of the highest q first, those of the same q together, each group for a while."""
     newest = sorted((device for device in devices if device.flows), key=_freshness, reverse=True)
     groups: dict[tuple[float, str], list[Target]] = {}  # legs of a call share the ports of one zone
@@ -105,7 +107,7 @@ def targets(context: Context, devices: list[Device], reason: str) -> Targets | R
     return Targets(_POLICY, tuple(found), reason)
 
 
-def _redirection(devices: list[Device], aor: str, zone: str) -> Reject | None:
+def _redirection(devices: Sequence[Device], aor: str, zone: str) -> Reject | None:
     """302 with where the user is (8.3, 21.3.3): if all its devices are in the caller's zone, so that it may know, and
     none is behind a NAT, so that it can get there. None: the call has to go through us."""
     flows = [flow for device in devices for flow in device.flows.values()]

@@ -128,7 +128,8 @@ def _renew(
     """The binding lasts `wanted` seconds from now, if the registrar's does."""
     now = context.now
     granted = min(wanted, int(binding.device.inside_until - now))
-    binding.call_id = call_id
+    if binding.call_id != call_id:  # else the text that is held elsewhere as well
+        binding.call_id = call_id
     binding.cseq = cseq
     binding.branch = _mark(via)
     binding.granted = granted
@@ -222,7 +223,7 @@ def _listed(context: Context, aor: str, binding: registrations.Binding | None, z
     now = context.now
     told: list[tuple[str, str]] = []
     for device in context.registrations.by_aor(aor):
-        for flow in device.flows.values():
+        for flow in device.held:
             if zone and flow.hop.zone != zone and context.network.zones[flow.hop.zone].hidden:
                 continue
             left = flow.granted if flow is binding else int(min(flow.until - bindings.GRACE, device.inside_until) - now)

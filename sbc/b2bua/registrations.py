@@ -8,11 +8,19 @@ All look-ups are by dict, and nothing here grows beyond what `add` is asked to l
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2s
+from typing import Any, TypeVar
 
 from sbc.b2bua.commands import BindingKey, BindingRecord
-from sbc.sip import Hop
+from sbc.sip import Address, Hop, parse_name_address
+
+K = TypeVar("K")
+T = TypeVar("T")
+V = TypeVar("V")
+_KNOWN = 1024
+"""Values that are remembered for `Registrations.same`; then all are forgotten at once."""
 
 DialogKey = tuple[str, str]
 """(Call-ID, our tag), as in `Context.dialogs`."""
@@ -41,12 +49,17 @@ class Device:
     """P-Associated-URI values, as the phone is told (RFC 7315 section 4.1)."""
     epoch: str = ""
     """What its temporary GRUUs of our own registrar belong to: another text when these end."""
-    flows: dict[int, Binding] = field(default_factory=dict)
-    """By reg-id, the one that registered last at the end."""
+    held: tuple[Binding, ...] = ()
+    """Its flows, the one that registered last at the end."""
     source: str = ""
     """Where it was when the registrar accepted it last: `sbc.b2bua.hosts.source_of`."""
-    dialogs: dict[DialogKey, None] = field(default_factory=dict)
-    """Of legs that go where the device is: the keys (an empty set takes three times the memory)."""
+    dialogs: dict[DialogKey, None] | None = None
+    """Of legs that go where the device is: the keys (a set takes three times the memory). None: there was none yet."""
+
+    @property
+    def flows(self) -> dict[int, Binding]:
+        """Its flows by reg-id. A copy."""
+        return {binding.reg_id: binding for binding in self.held}
 
     @property
     def granted_until(self) -> float:
@@ -61,12 +74,10 @@ class Binding:
     device: Device
     reg_id: int
     """0 where the device does not number its flows (RFC 5626 section 4.2)."""
-    to: str
-    """URI of To as the phone wrote it."""
+    to_unlike: str
+    """URI of To as the phone wrote it; "": as nearly all write it, "sip:" and the address of record."""
     written: str
     """The Contact as the phone wrote it, parameters and all."""
-    contact: str
-    """The URI in it: Request-URI of what goes to the phone."""
     shown: str
     """The Contact of responses, without `expires`."""
     hop: Hop
@@ -96,8 +107,18 @@ class Binding:
     """Seconds that those ask for, as far as phones are given so many."""
     keeps: bool = False
     """The phone keeps the flow alive, until it registers again (RFC 6223)."""
-    watched: float = 0.0
-    """When the table looks at it next; 0: it is not in the table."""
+    watched: Second | None = None
+    """When the table looks at it next; None: it is not in the table."""
+
+    @property
+    def to(self) -> str:
+        """URI of To as the phone wrote it."""
+        return self.to_unlike or f"sip:{self.device.aor}"
+
+    @property
+    def contact(self) -> str:
+        """The URI in its Contact: Request-URI of what goes to the phone."""
+        return parse_name_address(self.written).uri_text
 
     @property
     def aor(self) -> str:
@@ -140,25 +161,35 @@ class Binding:
         )
 
 
+@dataclass(slots=True, eq=False)
+class Second:
+    """What the table looks at within one second: less memory than a time and a place in a heap for each. What does not
+    end then after all, or is watched elsewhere by now, is put right or left out when the second has come."""
+
+    number: int
+    held: list[Device | Binding] = field(default_factory=list)
+
+
 class Registrations:
     """The table of devices and their flows. `key` makes the tokens: the same ones for the same devices."""
 
     def __init__(self, key: bytes = b"") -> None:
         self._key = key
-        self._devices: dict[tuple[str, str], Device] = {}
         self._by_token: dict[str, Device] = {}
-        self._by_aor: dict[str, list[Device]] = {}
-        self._by_flow: dict[Hop, list[Binding]] = {}
+        self._by_aor: dict[str, Sequence[Device]] = {}
+        self._by_flow: dict[Hop, Sequence[Binding]] = {}
         self._bindings = 0
-        self._ends: list[tuple[float, int, Device | Binding]] = []
-        """A heap of when to look at what. What is refreshed meanwhile is put right when it comes up."""
-        self._number = 0
+        self._seconds: dict[int, Second] = {}
+        self._order: list[int] = []
+        """A heap of their numbers."""
+        self._entries = 0
+        self._known: dict[Any, Any] = {}
 
     # -- look-ups ------------------------------------------------------------------------------------------------------
 
     def counts(self) -> tuple[int, int]:
         """Devices and bindings in the table."""
-        return len(self._devices), self._bindings
+        return len(self._by_token), self._bindings
 
     def disguised(self, text: str) -> str:
         """A name for `text` that is always the same, tells nothing of it, and cannot be made by others."""
@@ -166,16 +197,27 @@ class Registrations:
 
     def device(self, aor: str, name: str) -> Device:
         """A device of the table; or one that is not in it until it has a binding."""
-        return self._devices.get((aor, name)) or Device(aor, name, self.disguised(f"{aor}\n{name}"))
+        for device in self._by_aor.get(aor, ()):
+            if device.id == name:
+                return device
+        return Device(aor, name, self.disguised(f"{aor}\n{name}"))
+
+    def same(self, value: T) -> T:
+        """What is equal to `value`, and held already if somebody has asked for that lately: thousands of phones have
+        the same User-Agent."""
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        known: T = self._known.setdefault(value, value)
+        return known
 
     def by_token(self, token: str) -> Device | None:
         return self._by_token.get(token)
 
-    def by_aor(self, aor: str) -> list[Device]:
+    def by_aor(self, aor: str) -> Sequence[Device]:
         """The devices of a user; those without a flow as well. Not to be changed."""
         return self._by_aor.get(aor, _NONE)
 
-    def over(self, hop: Hop) -> list[Binding]:
+    def over(self, hop: Hop) -> Sequence[Binding]:
         """The bindings of a flow. Not to be changed."""
         return self._by_flow.get(hop, _NO_BINDINGS)
 
@@ -184,99 +226,105 @@ class Registrations:
     def bind(self, binding: Binding) -> None:
         """Put a binding, and its device, in the table, in place of the one of its key. The device stays until its
         `inside_until`, with or without flows."""
-        self._add(binding.device)
-        flows = binding.device.flows
-        former = flows.pop(binding.reg_id, None)
+        device = binding.device
+        self._add(device)
+        former = device.flows.get(binding.reg_id)
         if former is not None:
-            self._unlink(former)
-        flows[binding.reg_id] = binding
-        self._by_flow.setdefault(binding.hop, []).append(binding)
+            self.unbind(former)
+        device.held = (*device.held, binding)
+        alone = device.held if len(device.held) == 1 else (binding,)  # most often one tuple serves both
+        _put(self._by_flow, binding.hop, alone)
         self._bindings += 1
         self._watch(binding, binding.until)
 
     def refresh(self, binding: Binding, until: float) -> bool:
         """The binding lasts until then. Whether `next` may be earlier now."""
         binding.until = until
-        if until < binding.watched:
+        if binding.watched is not None and until < binding.watched.number:
             self._watch(binding, until)
             return True
         return False
 
     def unbind(self, binding: Binding) -> None:
         """A flow is gone; its device stays. What is not in the table is left as it is."""
-        if binding.device.flows.get(binding.reg_id) is binding:
-            del binding.device.flows[binding.reg_id]
-            self._unlink(binding)
+        device = binding.device
+        if binding in device.held:
+            device.held = tuple([each for each in device.held if each is not binding])
+            binding.watched = None
+            self._bindings -= 1
+            _take_out(self._by_flow, binding.hop, binding)
 
     def remove(self, device: Device) -> list[Binding]:
         """The device is not registered any more. Its bindings, which have gone with it."""
-        gone = list(device.flows.values())
+        gone = list(device.held)
         for binding in gone:
             self.unbind(binding)
-        if self._devices.get((device.aor, device.id)) is device:
-            del self._devices[device.aor, device.id]
+        if self._by_token.get(device.token) is device:
             del self._by_token[device.token]
-            same = self._by_aor[device.aor]
-            same.remove(device)
-            if not same:
-                del self._by_aor[device.aor]
+            _take_out(self._by_aor, device.aor, device)
         return gone
-
-    def _unlink(self, binding: Binding) -> None:
-        binding.watched = 0.0
-        self._bindings -= 1
-        same = self._by_flow[binding.hop]
-        same.remove(binding)
-        if not same:
-            del self._by_flow[binding.hop]
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def next(self) -> float | None:
-        """When to call `expire` next; None: never."""
-        return self._ends[0][0] if self._ends else None
+        """The second in which `expire` has something to do next; None: never."""
+        return self._order[0] if self._order else None
 
     def expire(self, now: float) -> tuple[list[Binding], list[Device]]:
         """Take out what has ended: flows that were not refreshed (their devices stay), and devices."""
         flows: list[Binding] = []
         devices: list[Device] = []
-        while self._ends and self._ends[0][0] <= now:
-            when, _, each = heapq.heappop(self._ends)
-            if isinstance(each, Binding):
-                if each.watched != when:
-                    continue  # it has gone, or has another entry
-                if each.until > now:
-                    self._watch(each, each.until)
-                else:
+        while self._order and self._order[0] <= now:
+            number = heapq.heappop(self._order)
+            second = self._seconds.pop(number)
+            self._entries -= len(second.held)
+            for each in second.held:
+                if not self._is_watched(each, second):
+                    continue
+                ends = each.until if isinstance(each, Binding) else each.inside_until
+                if ends > now:
+                    self._watch(each, ends)
+                elif isinstance(each, Binding):
                     self.unbind(each)
                     flows.append(each)
-            elif self._devices.get((each.aor, each.id)) is each:
-                if each.inside_until > now:
-                    self._watch(each, each.inside_until)
                 else:
                     flows += self.remove(each)
                     devices.append(each)
+            if number in self._seconds:
+                break  # what is left in it ends within this very second
         return flows, devices
 
+    def _is_watched(self, each: Device | Binding, second: Second) -> bool:
+        if isinstance(each, Binding):
+            return each.watched is second
+        return self._by_token.get(each.token) is each
+
     def _add(self, device: Device) -> None:
-        place = (device.aor, device.id)
-        if self._devices.get(place) is not device:
-            self._devices[place] = self._by_token[device.token] = device
-            self._by_aor.setdefault(device.aor, []).append(device)
+        if self._by_token.get(device.token) is not device:
+            self._by_token[device.token] = device
+            _put(self._by_aor, device.aor, (device,))
             self._watch(device, device.inside_until)
 
     def _watch(self, each: Device | Binding, when: float) -> None:
+        if self._entries > 64 + 2 * (len(self._by_token) + self._bindings):
+            self._tidy()
+        number = int(when)
+        second = self._seconds.get(number)
+        if second is None:
+            second = self._seconds[number] = Second(number)
+            heapq.heappush(self._order, number)
+        second.held.append(each)
+        self._entries += 1
         if isinstance(each, Binding):
-            each.watched = when
-        self._number += 1
-        heapq.heappush(self._ends, (when, self._number, each))
-        if len(self._ends) > 64 + 2 * (len(self._devices) + self._bindings):
-            self._ends = [
-                (when, number, each)
-                for when, number, each in self._ends
-                if (each.watched == when if isinstance(each, Binding) else (each.aor, each.id) in self._devices)
-            ]
-            heapq.heapify(self._ends)
+            each.watched = second
+
+    def _tidy(self) -> None:
+        """Leave out what is not watched any more where it was put."""
+        for second in self._seconds.values():
+            second.held = [each for each in second.held if self._is_watched(each, second)]
+        self._entries = sum(len(second.held) for second in self._seconds.values())
+        self._seconds = {number: second for number, second in self._seconds.items() if second.held}
+        self._order = sorted(self._seconds)
 
 
 def restore(registrations: Registrations, record: BindingRecord, now: float, grace: float) -> Binding | None:
@@ -295,22 +343,22 @@ def restore(registrations: Registrations, record: BindingRecord, now: float, gra
         device.epoch = record.epoch
     elif record.checked == device.checked:
         device.inside_until = max(device.inside_until, record.inside_until)
+    same = registrations.same
     binding = Binding(
         device,
         record.reg_id,
-        record.to,
+        unlike(record.to, device),
         record.written,
-        record.contact,
-        record.shown,
-        record.hop,
+        record.written if record.shown == record.written else record.shown,
+        _held_once(record.hop, same),
         record.call_id,
         record.cseq,
         min(record.inside_until, device.inside_until, now + grace),
         record.granted,
-        record.user_agent,
+        same(record.user_agent),
         record.path,
-        record.decision,
-        record.nat,
+        same(record.decision),
+        same(record.nat),
         kept_at=now,
     )
     registrations.bind(binding)
@@ -318,6 +366,36 @@ def restore(registrations: Registrations, record: BindingRecord, now: float, gra
         return binding
     registrations.unbind(binding)
     return None
+
+
+def unlike(to: str, device: Device) -> str:
+    """`Binding.to_unlike`."""
+    return "" if to == f"sip:{device.aor}" else to
+
+
+def _held_once(hop: Hop, same: Callable[[Any], Any]) -> Hop:
+    """A flow that was read anew, without texts of its own for what is the same in others."""
+    zone, transport, local, (host, port), connection = hop
+    return Hop(same(zone), same(transport), same(local), Address(same(host), port), connection)
+
+
+def _put(table: dict[K, Sequence[V]], key: K, one: tuple[V]) -> None:
+    """Most have one value, and a tuple is half as long as a list."""
+    values = table.get(key)
+    if values is None:
+        table[key] = one
+    elif isinstance(values, list):
+        values += one
+    else:
+        table[key] = [*values, *one]
+
+
+def _take_out(table: dict[K, Sequence[V]], key: K, value: V) -> None:
+    values = table[key]
+    if isinstance(values, list):
+        values.remove(value)
+    if not values or isinstance(values, tuple):
+        del table[key]
 
 
 _NONE: list[Device] = []

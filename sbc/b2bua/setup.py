@@ -113,7 +113,7 @@ def whereto(context: Context, leg: Leg, view: CallView, emergency: bool = False)
     return watching.without_silent(context, service_route(context, leg, context.hooks.route(view)), emergency)
 
 
-def _device_of(context: Context, request: Request, bindings: list[registrations.Binding]) -> str:
+def _device_of(context: Context, request: Request, bindings: Sequence[registrations.Binding]) -> str:
     """Which device of those behind a flow has sent `request`: the one whose user it is from."""
     try:
         aor = locating.address_of_record(context, request.from_.uri)

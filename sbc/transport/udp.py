@@ -64,6 +64,7 @@ class UdpSocket:
         self._receive: Receive = _nobody
         self._failed: Failed = _no_transaction
         self._hops: dict[Any, Hop] = {}
+        self._hosts: dict[str, str] = {}
         self._errors_wait = False
         """A send was told of an error, so that no read will be."""
         self.lost = 0
@@ -147,7 +148,9 @@ class UdpSocket:
     def _new_hop(self, source: Any) -> Hop:
         if len(self._hops) >= KNOWN_REMOTES:
             self._hops.clear()
-        hop = self._hops[source] = Hop(self._zone, "UDP", self._local, Address(source[0], source[1]))
+            self._hosts.clear()
+        host = self._hosts.setdefault(source[0], source[0])  # thousands behind one NAT need it once
+        hop = self._hops[source] = Hop(self._zone, "UDP", self._local, Address(host, source[1]))
         return hop
 
     # -- what the reactor calls ---------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ def bind(context: Context, name: str, port: int, until: float, reg_id: int = 0) 
     hop = Hop("public", "UDP", OUTSIDE, Address("198.51.100.7", port))
     contact = f"sip:{name}@198.51.100.7:{port}"
     written = f"<{contact}>"
-    context.registrations.bind(Binding(device, reg_id, "", written, contact, written, hop, "c", 1, until, 60))
+    context.registrations.bind(Binding(device, reg_id, "", written, written, hop, "c", 1, until, 60))
     return device.token
 
 

@@ -16,7 +16,7 @@ def flow(port: int, connection: int | None = None) -> Hop:
 def bind(table: Registrations, name: str, hop: Hop, until: float, reg_id: int = 0) -> Binding:
     device = table.device(AOR, name)
     device.inside_until = 3600.0
-    binding = Binding(device, reg_id, "to", "written", "sip:a@b", "<sip:a@b>", hop, "call", 1, until, 60)
+    binding = Binding(device, reg_id, "to", "<sip:a@b>;q=1", "<sip:a@b>", hop, "call", 1, until, 60)
     table.bind(binding)
     return binding
 
@@ -25,8 +25,8 @@ def test_a_device_is_found_by_token_user_and_flow() -> None:
     table = Registrations(b"key")
     binding = bind(table, "desk", flow(1), 100.0)
     assert table.by_token(binding.token) is binding.device
-    assert table.by_aor(AOR) == [binding.device]
-    assert table.over(flow(1)) == [binding]
+    assert list(table.by_aor(AOR)) == [binding.device]
+    assert list(table.over(flow(1))) == [binding]
     assert table.counts() == (1, 1)
 
 
@@ -42,7 +42,7 @@ def test_a_binding_takes_the_place_of_the_one_of_its_key() -> None:
     bind(table, "desk", flow(1), 100.0)
     newer = bind(table, "desk", flow(2), 100.0)
     assert table.over(flow(1)) == []
-    assert table.over(flow(2)) == [newer]
+    assert list(table.over(flow(2))) == [newer]
     assert table.counts() == (1, 1)
 
 
@@ -59,7 +59,7 @@ def test_flows_end_when_they_are_not_refreshed_and_devices_when_the_registrar_sa
     table.refresh(binding, 160.0)
     assert table.expire(120.0) == ([], [])
     assert table.expire(160.0) == ([binding], [])
-    assert table.by_aor(AOR) == [binding.device]
+    assert list(table.by_aor(AOR)) == [binding.device]
     assert table.expire(3600.0) == ([], [binding.device])
     assert table.counts() == (0, 0)
     assert table.next() is None
@@ -76,7 +76,7 @@ def test_refreshes_cost_no_memory() -> None:
     table = Registrations()
     for _ in range(1000):
         bind(table, "desk", flow(1), 1000.0)
-    assert len(table._ends) <= 70
+    assert sum(len(second.held) for second in table._seconds.values()) <= 70
 
 
 def test_what_was_written_down_comes_back_with_time_to_show_itself() -> None:
@@ -103,7 +103,7 @@ def test_a_device_that_nobody_has_bound_is_not_in_the_table() -> None:
     table = Registrations()
     assert isinstance(table.device(AOR, "desk"), Device)
     assert table.counts() == (0, 0)
-    table.unbind(Binding(table.device(AOR, "desk"), 0, "", "", "", "", flow(1), "", 1, 1.0))
+    table.unbind(Binding(table.device(AOR, "desk"), 0, "", "", "", flow(1), "", 1, 1.0))
     assert table.counts() == (0, 0)
 
 
