@@ -20,7 +20,7 @@ K = TypeVar("K")
 T = TypeVar("T")
 V = TypeVar("V")
 _KNOWN = 1024
-"""Values that are remembered for `Registrations.same`; then all are forgotten at once."""
+"""Values that are remembered; then all are forgotten at once."""
 
 DialogKey = tuple[str, str]
 """(Call-ID, our tag), as in `Context.dialogs`."""
@@ -170,6 +170,22 @@ class Second:
     held: list[Device | Binding] = field(default_factory=list)
 
 
+class Known:
+    """Gives for each value one that is equal to it, and the same object for all who ask for it: thousands of phones
+    have one User-Agent."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self) -> None:
+        self._values: dict[Any, Any] = {}
+
+    def __call__(self, value: T) -> T:
+        if len(self._values) >= _KNOWN:
+            self._values.clear()
+        known: T = self._values.setdefault(value, value)
+        return known
+
+
 class Registrations:
     """The table of devices and their flows. `key` makes the tokens: the same ones for the same devices."""
 
@@ -183,7 +199,7 @@ class Registrations:
         self._order: list[int] = []
         """A heap of their numbers."""
         self._entries = 0
-        self._known: dict[Any, Any] = {}
+        self.same = Known()
 
     # -- look-ups ------------------------------------------------------------------------------------------------------
 
@@ -201,14 +217,6 @@ class Registrations:
             if device.id == name:
                 return device
         return Device(aor, name, self.disguised(f"{aor}\n{name}"))
-
-    def same(self, value: T) -> T:
-        """What is equal to `value`, and held already if somebody has asked for that lately: thousands of phones have
-        the same User-Agent."""
-        if len(self._known) >= _KNOWN:
-            self._known.clear()
-        known: T = self._known.setdefault(value, value)
-        return known
 
     def by_token(self, token: str) -> Device | None:
         return self._by_token.get(token)

@@ -154,7 +154,7 @@ class Keeper(Protocol[Record, Key]):
 
     def forget(self, key: Key) -> None: ...
 
-    def restored(self, offset: float) -> list[Record]:
+    def restored(self, offset: float) -> Iterable[Record]:
         """All that was kept, in the times of the core: `offset` is the same."""
 
 

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from math import isfinite
@@ -117,29 +117,34 @@ class RecordStore(Generic[Record, Key]):
     def forget(self, key: Key) -> None:
         self._put(key, None)
 
-    def restored(self, offset: float) -> list[Record]:
-        """What was kept and has not ended, in times less `offset`. What cannot be read is left out, and reported."""
+    def restored(self, offset: float) -> Iterator[Record]:
+        """What was kept and has not ended, in times less `offset`. What cannot be read is left out, and reported. It is
+        read as it is asked for: all at once takes more memory than what comes of it."""
+        read = lost = 0
+        why = ""
         try:
-            connection = _opened(self._path, self._shelf.schema())
-            try:
-                connection.text_factory = bytes  # so that what is no UTF-8 is a fault of its row
-                rows = connection.execute(self._shelf.reading(), (time.time(),)).fetchall()
-            finally:
-                connection.close()
+            for text in self._rows():
+                read += 1
+                try:
+                    record = self._shelf.record(json.loads(text), offset)
+                except Exception as error:  # whatever it is that stands there, it is one record's
+                    lost += 1
+                    why = f"{type(error).__name__}: {error}"
+                    continue
+                yield record
         except (sqlite3.Error, StoreError) as error:
             self._tell(f"{self._path}: {self._shelf.what} are not restored: {error}")
-            return []
-        records: list[Record] = []
-        fault: Exception | None = None
-        for (text,) in rows:
-            try:
-                records.append(self._shelf.record(json.loads(text), offset))
-            except Exception as error:  # whatever it is that stands there, it is one record's
-                fault = error
-        if fault is not None:
-            lost, why = len(rows) - len(records), f"{type(fault).__name__}: {fault}"
-            self._report(f"{self._path}: {lost} of {len(rows)} {self._shelf.what} cannot be read, and are lost ({why})")
-        return records
+        if lost:
+            self._report(f"{self._path}: {lost} of {read} {self._shelf.what} cannot be read, and are lost ({why})")
+
+    def _rows(self) -> Iterator[bytes]:
+        connection = _opened(self._path, self._shelf.schema())
+        try:
+            connection.text_factory = bytes  # so that what is no UTF-8 is a fault of its row
+            for (text,) in connection.execute(self._shelf.reading(), (time.time(),)):
+                yield text
+        finally:
+            connection.close()
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what waits, and end the thread."""

@@ -121,3 +121,50 @@ def test_of_several_flows_the_one_that_the_registrar_saw_last_says_how_long_the_
             restore(restarted, record, 50.0, 70.0)
         (device,) = restarted.by_aor(AOR)
         assert (device.granted_until, device.inside_until, len(device.flows)) == (620.0, 620.0, 2)
+
+
+def test_what_thousands_have_in_common_is_held_once_also_after_a_restart() -> None:
+    table = Registrations(b"key")
+    for port in (1, 2):
+        device = table.device(f"user{port}@example.com", "desk")
+        device.inside_until = 3600.0
+        agent = table.same("Phone/" + str(1.0))
+        table.bind(Binding(device, 0, "", "<sip:a@b>", "<sip:a@b>", flow(port), "c", 1, 100.0, 60, agent))
+    records = [binding.record() for port in (1, 2) for binding in table.over(flow(port))]
+    assert records[0].user_agent is records[1].user_agent
+    restarted = Registrations(b"key")
+    for record in records:
+        there = Hop("pub" + "lic"[:3], "UDP", Address(*HERE), Address("198.51.100." + str(7), record.hop.remote.port))
+        restore(restarted, record._replace(hop=there, user_agent="Phone/" + str(1.0)), 50.0, 70.0)
+    first, second = (binding for port in (1, 2) for binding in restarted.over(flow(port)))
+    assert first.user_agent is second.user_agent
+    assert first.hop.local is second.hop.local
+    assert first.hop.remote.host is second.hop.remote.host
+
+
+def test_what_is_held_once_is_bounded() -> None:
+    table = Registrations()
+    for number in range(5000):
+        assert table.same(f"agent {number}") == f"agent {number}"
+    assert len(table.same._values) <= 1024
+
+
+def test_a_flow_that_many_have_keeps_them_all() -> None:
+    table = Registrations()
+    bound = [bind(table, f"desk {number}", flow(1), 100.0 + number) for number in range(20)]
+    assert list(table.over(flow(1))) == bound
+    table.unbind(bound[3])
+    assert table.remove(bound[4].device) == [bound[4]]
+    assert list(table.over(flow(1))) == bound[:3] + bound[5:]
+    assert table.expire(119.0) == (bound[:3] + bound[5:], [])
+    assert table.over(flow(1)) == []
+
+
+def test_what_ends_within_a_second_ends_in_its_turn() -> None:
+    table = Registrations()
+    early, late = bind(table, "desk", flow(1), 100.2), bind(table, "mobile", flow(2), 100.8)
+    assert table.next() == 100
+    assert table.expire(100.1) == ([], [])
+    assert table.expire(100.5) == ([early], [])
+    assert table.next() == 100
+    assert table.expire(100.8) == ([late], [])

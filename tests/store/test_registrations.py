@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def reopened(path: Path) -> list[BindingRecord]:
-    return RegistrationStore(path).restored(OFFSET)
+    return list(RegistrationStore(path).restored(OFFSET))
 
 
 def test_what_was_kept_comes_back_as_it_was(path: Path) -> None:
