@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from sbc.b2bua import bodies, gruus
 from sbc.b2bua.bodies import session_description
-from sbc.b2bua.call import Call, Leg, Unacked
+from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Unacked
 from sbc.b2bua.commands import Respond, SendAck
 from sbc.b2bua.context import Context, border
+from sbc.media import MediaError
 from sbc.sip import Request, Response, TransactionId
 
-__all__ = ["acknowledge", "answer_invite", "forget_2xx", "repeat_2xx", "repeat_ack", "session_description"]
+__all__ = [
+    "BAD_MEDIA",
+    "acknowledge",
+    "answer_in_ack",
+    "answer_invite",
+    "forget_2xx",
+    "repeat_2xx",
+    "repeat_ack",
+    "session_description",
+]
+
+BAD_MEDIA = 'SIP;cause=488;text="Media answer not acceptable"'
+"""Reason of a BYE because of it."""
 
 
 def answer_invite(
@@ -59,3 +72,25 @@ def repeat_ack(context: Context, call: Call, leg: Leg, response: Response) -> No
     """A repeated 2xx to an INVITE of ours: its ACK was lost, send it again (13.2.2.4)."""
     if leg.ack is not None and leg.ack[0] == response.cseq.number:
         context.out.append(SendAck(call.id, leg.ack[1], leg.ack[2]))
+
+
+def answer_in_ack(context: Context, call: Call, leg: Leg, other: Leg, request: Request) -> None:
+    """Delayed offer: the answer comes in the ACK of `leg` and goes on in ours to `other` (13.2.1)."""
+    owed = other.ack_owed
+    assert owed is not None
+    body = session_description(request)
+    if call.media is None or call.state is CallState.CLOSING:
+        body = b""
+    elif not body:  # 13.2.1 asks for an answer; without one the session stays as it was
+        context.apply(call, call.media.reject(context.now))
+    else:
+        try:
+            result = call.media.answer(leg.side, body, context.now)
+        except MediaError as fault:
+            context.decided(call, "adapt_media", "media", "answer refused", fault.reason)
+            acknowledge(context, call, other, owed, b"")
+            context.step(call, Input.ENDED_HERE, Ending("sbc", fault.reason, reason=BAD_MEDIA))
+            return
+        context.apply(call, result)
+        body = result.sdp
+    acknowledge(context, call, other, owed, body, request)

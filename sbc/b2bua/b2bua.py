@@ -322,7 +322,7 @@ class B2bua:
             outside.dialog_request_received(context, request, event.transaction, event.packet)
             return
         call, leg = found
-        in_dialog.request_received(context, call, leg, request, event.transaction, event.packet.hop)
+        in_dialog.request_received(context, call, leg, request, event.transaction, event.packet.hop, given)
         teardown.settle(context, call)
 
     def _leg_of(self, call_id: str, local_tag: str, remote_tag: str | None, packet: Packet) -> tuple[Call, Leg] | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sbc.b2bua import commands, contacts, hooks, hosts, keeping, network, registrations
+from sbc.b2bua import commands, contacts, hooks, hosts, keeping, network, registrations, whereabouts
 from sbc.b2bua.context import Context
 from sbc.sip import Hop, NameAddress, Request
 
@@ -131,10 +131,7 @@ def _follow(context: Context, device: registrations.Device) -> None:
     for key in device.dialogs:
         call, leg = context.dialogs.get(key, (None, None))
         if call is not None and leg is not None and leg.hop not in flows:
-            leg.hop = flows[-1]
-            leg.fixed_hop = True
-            where = f"{leg.hop.remote.host} {leg.hop.remote.port}"
-            context.decided(call, "call", "registrations", "leg moved", f"leg {leg.side} is at {where} now")
+            whereabouts.move(context, call, leg, flows[-1])
 
 
 def flow_lost(context: Context, hop: Hop) -> None:

@@ -301,6 +301,10 @@ class Leg:
     """A BYE was sent or received, or a final failure response, or none is due."""
     bye_owed: Request | None = None
     """A BYE that waits for the ACK of our 2xx (RFC 3261 section 15: not before it)."""
+    challenges: frozenset[str] = frozenset()
+    """Methods of requests inside the dialog for which it has asked who sends them ..."""
+    takes: frozenset[str] = frozenset()
+    """... and those that it has accepted from anybody. Only looked into where there is doubt."""
     names: tuple[str, ...] = ()
     """What names this element or its network, for the last look over what crosses."""
 
@@ -381,6 +385,16 @@ class ExchangeInput(IntEnum):
     """The pause is over."""
 
 
+class Doubt(NamedTuple):
+    """Where a request came from that its leg's element, a registered device, was not known to be; see
+    `sbc.b2bua.doubts`."""
+
+    hop: Hop
+    asks: bool
+    """The exchange only asks whether the registrar wants to know who it is from: nothing changes by it. Else its 2xx
+    tells that the registrar has been shown."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """An offer and its answer under way between the legs."""
@@ -405,6 +419,7 @@ class Exchange:
     """The offer as we send it, for the next try."""
     answer: bytes = b""
     """What an offer of our own was answered, for the other side."""
+    doubt: Doubt | None = None
     state: ExchangeState = ExchangeState.ASKED
     cancelled: bool = False
     glares: int = 0

@@ -113,3 +113,9 @@ def unsupported_extensions(request: Request, leg: Leg | None = None) -> Reject |
     asked = [tag for tag in request.headers.values("Proxy-Require") if tag.lower() != _PRIVACY_SERVICE]
     listed = ", ".join([*required, *asked])
     return Reject("call", 420, f"requires {listed}", headers=(("Unsupported", listed),)) if listed else None
+
+
+def allows(leg: Leg, method: str) -> bool:
+    """Whether the element of `leg` has said that it understands `method`; one that has said nothing understands what
+    RFC 3261 defines."""
+    return method in leg.allows if leg.allows is not None else method == "INVITE"

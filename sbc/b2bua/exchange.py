@@ -10,9 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sbc.b2bua import bodies, connected, crossing, dtmf, first_offer, replies, session_timer, whereabouts
-from sbc.b2bua.answers import acknowledge, answer_invite, repeat_ack, session_description
-from sbc.b2bua.call import Call, CallState, Ending, Exchange, ExchangeInput, ExchangeState, Input, Leg, Purpose, Sent
-from sbc.b2bua.capabilities import ALLOW, allow, required
+from sbc.b2bua.answers import BAD_MEDIA, acknowledge, answer_invite, repeat_ack, session_description
+from sbc.b2bua.call import (
+    Call,
+    CallState,
+    Doubt,
+    Ending,
+    Exchange,
+    ExchangeInput,
+    ExchangeState,
+    Input,
+    Leg,
+    Purpose,
+    Sent,
+)
+from sbc.b2bua.capabilities import ALLOW, allow, allows, required
 from sbc.b2bua.commands import CancelRequest, Respond
 from sbc.b2bua.context import Context, answer, border, leaving, own_agent
 from sbc.b2bua.hooks import Reject
@@ -20,7 +32,6 @@ from sbc.media import MediaError
 from sbc.sip import Request, Response, TransactionId, make_response
 
 RETRY_LATER = (("Retry-After", "2"),)
-_BAD_MEDIA = 'SIP;cause=488;text="Media answer not acceptable"'
 _DIALOG_LOST = 'SIP;cause=481;text="Dialog lost"'
 REFRESH = "refresh"
 """Purpose of an exchange that asks whether the session still is."""
@@ -29,19 +40,22 @@ REFRESH = "refresh"
 # -- a request with, or for, an offer ----------------------------------------------------------------------------------
 
 
-def offer_received(context: Context, call: Call, leg: Leg, request: Request, transaction: TransactionId) -> None:
-    """A re-INVITE or UPDATE in the dialog of `leg`, or a PRACK with an offer."""
+def offer_received(
+    context: Context, call: Call, leg: Leg, request: Request, transaction: TransactionId, doubt: Doubt | None = None
+) -> None:
+    """A re-INVITE or UPDATE in the dialog of `leg`, or a PRACK with an offer. `doubt`: nobody knows yet whether its
+    element has sent it; see `sbc.b2bua.doubts`."""
     assert leg.dialog is not None
     refusal = None
     if request.method != "PRACK":  # which is no target refresh request
-        leg.dialog.refresh_target(request)
-        whereabouts.follow_target(context, leg, request)
-        leg.names = whereabouts.names_of(context, leg, request)
+        if doubt is None:
+            whereabouts.retarget(context, leg, request)
         refusal = session_timer.too_small(context, leg, request)
     other = call.b if leg is call.a else call.a
-    news = other is not None and other.dialog is not None and connected.noted(context, call, leg, other, request)
+    heeded = doubt is None and other is not None and other.dialog is not None
+    news = heeded and other is not None and connected.noted(context, call, leg, other, request)
     offer = session_description(request)
-    if refusal is None and _is_mere_refresh(call, leg, other, request, offer, news):
+    if refusal is None and doubt is None and _is_mere_refresh(call, leg, other, request, offer, news):
         _refreshed(context, call, leg, request, transaction)
         return
     _give_way(context, call)
@@ -50,8 +64,11 @@ def offer_received(context: Context, call: Call, leg: Leg, request: Request, tra
         _turn_away(context, call, request, transaction, refusal)
         return
     assert other is not None
+    method = _method_for(other, "UPDATE" if request.method == "PRACK" else request.method)
     body = b""
-    if offer:
+    if doubt is not None and (doubt.asks or (method == "INVITE" and not offer)):
+        body = call.media.standing(other.side) if call.media is not None and method == "INVITE" else b""
+    elif offer:
         assert call.media is not None
         dtmf.prepare(call.media, leg, other)
         try:
@@ -60,11 +77,10 @@ def offer_received(context: Context, call: Call, leg: Leg, request: Request, tra
             refusal = Reject("media", fault.status, fault.reason, headers=RETRY_LATER if fault.status == 500 else ())
             _turn_away(context, call, request, transaction, refusal)
             return
-    method = _method_for(other, "UPDATE" if request.method == "PRACK" else request.method)
     if method != request.method:
         why = f"leg {other.side} allows no UPDATE" if method == "INVITE" else f"leg {other.side} owes no PRACK"
         context.decided(call, "call", "exchange", f"{request.method} becomes {method}", why)
-    call.exchange = Exchange(leg.side, other.side, method, bool(body), request, transaction, body=body)
+    call.exchange = Exchange(leg.side, other.side, method, bool(body), request, transaction, body=body, doubt=doubt)
     if request.method == "INVITE":  # 17.2.1, as for the first INVITE
         context.out.append(Respond(call.id, transaction, make_response(request, 100)))
     _send(context, call, call.exchange, other, body)
@@ -174,12 +190,6 @@ def _method_for(leg: Leg, wanted: str) -> str:
     return "INVITE" if wanted == "UPDATE" and not allows(leg, "UPDATE") else wanted
 
 
-def allows(leg: Leg, method: str) -> bool:
-    """Whether the element of `leg` has said that it understands `method`; one that has said nothing understands what
-    RFC 3261 defines."""
-    return method in leg.allows if leg.allows is not None else method == "INVITE"
-
-
 def _send(context: Context, call: Call, exchange: Exchange, leg: Leg, body: bytes) -> None:
     """Ask the target leg."""
     assert leg.dialog is not None
@@ -195,6 +205,10 @@ def _send(context: Context, call: Call, exchange: Exchange, leg: Leg, body: byte
         headers.add("Allow", allow(received))
         crossing_border = border(source, leg)
         crossing.cross_headers(received.headers, headers, crossing_border)
+        if exchange.doubt is not None and exchange.doubt.asks:
+            received = None
+            for name in ("Authorization", "Proxy-Authorization"):
+                headers.remove(name)
     else:
         headers.add("Allow", ALLOW)
         connected.introduce(call, leg, headers)
@@ -312,6 +326,9 @@ def _succeed(context: Context, call: Call, exchange: Exchange, response: Respons
         dtmf.prepare(call.media, target, call.b if target is call.a else call.a)
     if target.confirmed:
         session_timer.answered(context, call, target, response)
+    doubt, origin = exchange.doubt, call.leg(exchange.origin)
+    if doubt is not None and not doubt.asks and origin is not None and exchange.request is not None:
+        whereabouts.believe(context, call, origin, exchange.request, doubt.hop)
     body = b""
     try:
         if exchange.request is not None or exchange.offer:
@@ -322,7 +339,7 @@ def _succeed(context: Context, call: Call, exchange: Exchange, response: Respons
             acknowledge(context, call, target, response, b"")
         if exchange.request is not None:
             answer(context, call.id, exchange.request, exchange.transaction, 488)
-        context.step(call, Input.ENDED_HERE, Ending("sbc", fault.reason, reason=_BAD_MEDIA))
+        context.step(call, Input.ENDED_HERE, Ending("sbc", fault.reason, reason=BAD_MEDIA))
         return
     if invited:
         call.clients.pop(target.reinvite, None)
@@ -334,6 +351,9 @@ def _succeed(context: Context, call: Call, exchange: Exchange, response: Respons
     if exchange.request is None:
         exchange.answer = body
         context.exchanged(call, exchange, response)
+    elif doubt is not None and doubt.asks:
+        target.takes |= {exchange.method}
+        _turn_away(context, call, exchange.request, exchange.transaction, whereabouts.NOT_FROM_THERE)
     else:
         _give_success(context, call, exchange, exchange.request, response, body)
 
@@ -373,6 +393,9 @@ def _refuse(context: Context, call: Call, exchange: Exchange, response: Response
     if exchange.request is not None and response.status == 422:  # it is about our interval
         answer(context, call.id, exchange.request, exchange.transaction, 500, headers=RETRY_LATER)
     elif exchange.request is not None:
+        target = call.leg(exchange.target)
+        if exchange.doubt is not None and target is not None and response.status in (401, 407):
+            target.challenges |= {exchange.method}
         _pass_back(context, call, exchange, response, b"")
     else:
         context.decided(call, "call", "exchange", "our offer was refused", f"{response.status} {response.reason}")
@@ -529,29 +552,7 @@ def _own_success(context: Context, call: Call, leg: Leg, request: Request, body:
     return response
 
 
-# -- ACK and CANCEL ----------------------------------------------------------------------------------------------------
-
-
-def answer_in_ack(context: Context, call: Call, leg: Leg, other: Leg, request: Request) -> None:
-    """Delayed offer: the answer comes in the ACK of `leg` and goes on in ours to `other` (13.2.1)."""
-    owed = other.ack_owed
-    assert owed is not None
-    body = session_description(request)
-    if call.media is None or call.state is CallState.CLOSING:
-        body = b""
-    elif not body:  # 13.2.1 asks for an answer; without one the session stays as it was
-        context.apply(call, call.media.reject(context.now))
-    else:
-        try:
-            result = call.media.answer(leg.side, body, context.now)
-        except MediaError as fault:
-            context.decided(call, "adapt_media", "media", "answer refused", fault.reason)
-            acknowledge(context, call, other, owed, b"")
-            context.step(call, Input.ENDED_HERE, Ending("sbc", fault.reason, reason=_BAD_MEDIA))
-            return
-        context.apply(call, result)
-        body = result.sdp
-    acknowledge(context, call, other, owed, body, request)
+# -- CANCEL, and the end -----------------------------------------------------------------------------------------------
 
 
 def cancelled(context: Context, call: Call, transaction: TransactionId) -> bool:

@@ -5,11 +5,14 @@ RFC 3261 section 12.2, RFC 6086 (INFO). What carries offers is `sbc.b2bua.exchan
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sbc.b2bua import (
     answers,
     bodies,
     capabilities,
     crossing,
+    doubts,
     dtmf,
     exchange,
     reliable,
@@ -17,12 +20,13 @@ from sbc.b2bua import (
     teardown,
     transfer,
     transferred,
+    whereabouts,
 )
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Purpose, Relay, Role
 from sbc.b2bua.commands import Respond
 from sbc.b2bua.context import Context, answer, border, own_agent
 from sbc.b2bua.hooks import Reject
-from sbc.sip import Hop, Request, Response, TransactionId, make_response
+from sbc.sip import Credentials, Hop, Request, Response, TransactionId, make_response
 
 _OFFERING = frozenset({"INVITE", "UPDATE"})
 _SERVED = _OFFERING | {"PRACK"}
@@ -32,16 +36,27 @@ _RELAYED = frozenset({"INFO", "MESSAGE"}) | _TRANSFER
 
 
 def request_received(
-    context: Context, call: Call, leg: Leg, request: Request, transaction: TransactionId, hop: Hop
+    context: Context,
+    call: Call,
+    leg: Leg,
+    request: Request,
+    transaction: TransactionId,
+    hop: Hop,
+    given: Sequence[Credentials] = (),
 ) -> None:
-    """A request other than ACK and CANCEL in a dialog of `leg`, that came over `hop`."""
+    """A request other than ACK and CANCEL in a dialog of `leg`, that came over `hop`. `given`: its credentials for
+    us."""
     dialog = leg.dialog_with(request.from_.tag or "")
     assert dialog is not None
+    if not whereabouts.is_expected(context, leg, hop):
+        if doubts.dealt_with(context, call, leg, request, transaction, hop, given):
+            return
     if not dialog.accept(request):
         # 12.2.2: "If the remote sequence number ... is lower ... MUST be rejected with a 500"
         answer(context, call.id, request, transaction, 500, "CSeq Out of Order")
         return
-    leg.seen_from(hop)  # not before: a repeated old request must not move the leg
+    if whereabouts.is_expected(context, leg, hop):
+        whereabouts.seen(context, call, leg, hop)  # not before: a repeated old request must not move the leg
     if request.method == "BYE":
         _end(context, call, leg, request, transaction)
         return
@@ -187,11 +202,12 @@ def ack_received(context: Context, call: Call, leg: Leg, request: Request, hop: 
     unacked = leg.unacked
     if unacked is None or request.cseq.number != unacked.cseq:
         return
-    leg.seen_from(hop)
+    if whereabouts.is_expected(context, leg, hop):
+        whereabouts.seen(context, call, leg, hop)
     answers.forget_2xx(context, call, leg)
     other = call.b if leg is call.a else call.a
     if other is not None and other.ack_owed is not None:
-        exchange.answer_in_ack(context, call, leg, other, request)
+        answers.answer_in_ack(context, call, leg, other, request)
     if leg is call.a and call.state is not CallState.CLOSING:
         context.step(call, Input.ACK, request)
     teardown.send_owed_bye(context, call, leg)

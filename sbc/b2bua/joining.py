@@ -7,7 +7,7 @@ they are, with their dialogs, ports and timers; offers of our own make each know
 
 from __future__ import annotations
 
-from sbc.b2bua import connected, dtmf, exchange, session_timer, teardown
+from sbc.b2bua import capabilities, connected, dtmf, exchange, session_timer, teardown
 from sbc.b2bua.call import Call, CallState, Ending, Input, Leg, Purpose, Sent
 from sbc.b2bua.commands import CallChanged, RemoveFlow
 from sbc.b2bua.context import Context
@@ -170,7 +170,7 @@ def agree(context: Context, call: Call) -> None:
 def _introduced(context: Context, call: Call, leg: Leg) -> bool:
     """Tell who has needed no offer who is there now; False where there is no way but a re-INVITE, for which this is too
     little an occasion."""
-    if not exchange.allows(leg, "UPDATE"):
+    if not capabilities.allows(leg, "UPDATE"):
         del call.introductions[leg.side]
         return False
     if not may_move(call, leg) or not exchange.refresh(context, call, leg, PURPOSE):

@@ -125,6 +125,8 @@ def _known_in(context: Context, leg: Leg, request: Request, hop: Hop) -> hooks.R
                 relay.found(context, asked)
         elif leg.dialog.remote_tag != (request.from_.tag or ""):
             return hooks.Reject(_POLICY, 481, "another fork")  # 4.1.4: one is enough
+        elif not whereabouts.is_expected(context, leg, hop):
+            return whereabouts.NOT_FROM_THERE
         elif not leg.dialog.accept(request):
             return hooks.Reject(_POLICY, 500, "out of order", "CSeq Out of Order")
         else:

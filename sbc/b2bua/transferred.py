@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from sbc.b2bua import (
+    capabilities,
     crossing,
     exchange,
     first_offer,
@@ -100,7 +101,7 @@ def _why_here(context: Context, leg: Leg, other: Leg, uri: Uri, attended: bool) 
         return f"leg {other.side} is to get no REFER"
     if how is Refer.PASS:
         return ""
-    if not exchange.allows(other, "REFER"):
+    if not capabilities.allows(other, "REFER"):
         return f"leg {other.side} allows no REFER"
     if attended:
         return "" if "replaces" in other.supports else f"leg {other.side} does not support Replaces"

@@ -5,11 +5,16 @@ from __future__ import annotations
 import ipaddress
 from functools import lru_cache
 
-from sbc.b2bua.call import Leg
+from sbc.b2bua import hooks, network
+from sbc.b2bua.call import Call, Leg
 from sbc.b2bua.context import Context
-from sbc.b2bua.hooks import Target
-from sbc.b2bua.network import Peer
+from sbc.media import Exchange, moved
 from sbc.sip import Address, Dialog, Hop, Request, Response, SipError, parse_name_address, parse_uri, parse_via
+
+NOT_FROM_THERE = hooks.Reject(
+    "registrations", 500, "its device is not registered there", "Register First", (("Retry-After", "2"),)
+)
+"""For a request in the dialog of a registered device that came from elsewhere."""
 
 
 def names_of(context: Context, leg: Leg, message: Request | Response) -> tuple[str, ...]:
@@ -46,6 +51,56 @@ def follow_target(context: Context, leg: Leg, message: Request | Response) -> No
         leg.hop = hop_to(context, leg.hop, leg.dialog, message)
 
 
+def retarget(context: Context, leg: Leg, request: Request) -> None:
+    """A target refresh request of the element of `leg` (12.2.2)."""
+    assert leg.dialog is not None
+    leg.dialog.refresh_target(request)
+    follow_target(context, leg, request)
+    leg.names = names_of(context, leg, request)
+
+
+def is_expected(context: Context, leg: Leg, hop: Hop) -> bool:
+    """Whether a request in a dialog of `leg` that came over `hop` may be taken for its element's without proof.
+
+    That of a registered device may come from where it is, from another port there (its NAT has forgotten it, its stream
+    was opened again), or over a flow that it has registered. Of others nothing is known but the dialog.
+    """
+    if hop == leg.hop or not leg.device or hop.remote.host == leg.hop.remote.host:
+        return True
+    device = context.registrations.by_token(leg.device)
+    return device is not None and any(flow.hop == hop for flow in device.flows.values())
+
+
+def seen(context: Context, call: Call, leg: Leg, hop: Hop) -> None:
+    """A request of the element of `leg` came over `hop`: if it has moved it is there now."""
+    if hop != leg.hop and leg.fixed_hop:
+        move(context, call, leg, hop)
+    else:
+        leg.seen_from(hop)
+
+
+def move(context: Context, call: Call, leg: Leg, hop: Hop) -> None:
+    """The element of `leg` is behind `hop` now: its requests go there, and its media may come from there (RFC 7362)."""
+    leg.hop = hop
+    leg.fixed_hop = True
+    context.decided(
+        call,
+        "call",
+        "registrations" if leg.device else "call",
+        "leg moved",
+        f"leg {leg.side} is at {hop.remote.host} {hop.remote.port} now",
+    )
+    if call.media is not None and (leg is call.a or leg is call.b):
+        context.apply(call, Exchange(b"", moved(call.media, leg.side, hop.remote.host)))
+
+
+def believe(context: Context, call: Call, leg: Leg, request: Request, hop: Hop) -> None:
+    """`request`, which came over `hop` and was doubted, is proven to be the element's."""
+    if leg.dialog is not None and leg.dialog.accept(request):
+        move(context, call, leg, hop)
+        retarget(context, leg, request)
+
+
 def hop_to(context: Context, hop: Hop, dialog: Dialog, message: Request | Response) -> Hop:
     """The way to where requests of `dialog` go, as `message` set it; `hop` where that is no other way, or none."""
     try:
@@ -73,7 +128,7 @@ def hop_to(context: Context, hop: Hop, dialog: Dialog, message: Request | Respon
     return Hop(hop.zone, transport, local, remote, hop.connection if same_stream else None)
 
 
-def direct_hops(context: Context, target: Target) -> list[Hop]:
+def direct_hops(context: Context, target: hooks.Target) -> list[Hop]:
     """Ways to a target that is named by IP address, in the order of its transports."""
     hops = []
     for transport in target.transports:
@@ -84,12 +139,12 @@ def direct_hops(context: Context, target: Target) -> list[Hop]:
     return hops
 
 
-def ways_to(context: Context, peer: Peer) -> list[Hop]:
+def ways_to(context: Context, peer: network.Peer) -> list[Hop]:
     """Ways to a configured peer, best first; none while nobody knows where one is that is configured by name."""
     learned = context.places.learned(peer)
     if learned or not is_address(peer.host):
         return list(learned)
-    return direct_hops(context, Target(peer.zone, "", peer.host, peer.port, peer.transports, peer.name))
+    return direct_hops(context, hooks.Target(peer.zone, "", peer.host, peer.port, peer.transports, peer.name))
 
 
 _PRIVATE = tuple(

@@ -65,6 +65,7 @@ class Side:
         "generation",
         "latch",
         "mismatched",
+        "moves",
         "mux",
         "name",
         "other",
@@ -88,6 +89,7 @@ class Side:
         self.told: list[Any] | None = None
         """The command's words about this side, to see at once that nothing changed."""
         self.generation = -1
+        self.moves = 0
         self.mux = False
         self.cname = ""
         self.pair: Pair | None = None
@@ -113,7 +115,7 @@ class Side:
             raise CommandError("a side is a list")
         if told == self.told:
             return
-        (host, port), remote, remote_rtcp, mux, signalling, mode, generation, cname = told
+        (host, port), remote, remote_rtcp, mux, signalling, mode, generation, cname, moves = told
         if mode not in ("strict", "signalling", "any"):
             raise CommandError(f"no such latching: {mode!r}")
         if self.pair is None or (host, port) != (self.pair.host, self.pair.port):
@@ -131,11 +133,15 @@ class Side:
             self.rtcp_latch.renew(mode, expected_rtcp, signalling, now)
         else:
             self.rtcp_latch.expected = expected_rtcp
+        if self.told is not None and moves != self.moves:
+            self.latch.follow(signalling, now)
+            self.rtcp_latch.follow(signalling, now)
         if self.latch.source is not None:
             self.rtcp_latch.confine(self.latch.source[0])
         else:
             self.rtcp_latch.confined_to = None
         self.generation = generation
+        self.moves = moves
         self.told = told
         self.aim()
 

@@ -7,9 +7,9 @@ To the worker, one command a line:
     ["m", id, silence, M, M]                                        apply an MSRP session
     ["r", id, id, ...]                                              remove flows
     ["d", id, side, digit, duration]                                send a digit
-where A and B are [[host, port], remote, remote_rtcp, mux, signalling, latching, generation, cname], an address being
-[host, port] or null, and X and Y say what is done to packets from a and from b: [map, heard, sent, report, swallow],
-map and heard being lists of two numbers each, and sent one such pair or null. M is a side of an MSRP session:
+where A and B are [[host, port], remote, remote_rtcp, mux, signalling, latching, generation, cname, moves], an address
+being [host, port] or null, and X and Y say what is done to packets from a and from b: [map, heard, sent, report,
+swallow], map and heard being lists of two numbers each, and sent one such pair or null. M is a side of an MSRP session:
 [[host, port], remote, ours, theirs, connects], with our URI and its path as texts. From the worker, a list of events a
 line, each of them:
     ["p", host, [port, ...]]    ["l", id, side, source]    ["m", id, side, source, count]    ["q", id]
@@ -69,4 +69,5 @@ def _side(side: FlowSide) -> tuple[Any, ...]:
         side.latching.value,
         side.generation,
         side.cname,
+        side.moves,
     )

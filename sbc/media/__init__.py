@@ -31,6 +31,7 @@ from sbc.media.flow import (
     StatsReport,
     StreamStats,
 )
+from sbc.media.flows import moved
 from sbc.media.media import Media
 from sbc.media.port_pool import PortPool
 from sbc.media.session import MediaSession
@@ -66,6 +67,7 @@ __all__ = [
     "StreamFacts",
     "StreamStats",
     "dtmf_flow",
+    "moved",
     "signal_dtmf",
     "takes_events",
     "treat_dtmf",

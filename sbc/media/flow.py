@@ -50,6 +50,9 @@ class FlowSide(NamedTuple):
     cname: str
     """What RTCP sent to this side says as CNAME in place of the other side's (RFC 3550 section 6.5.1); "" where the
     other side is not hidden and its source descriptions pass as they are."""
+    moves: int = 0
+    """Grows by one each time that the peer's signalling has gone over to another place, for which it was believed: its
+    media may follow, to what `signalling` and `latching` allow, for a while, once."""
 
 
 PayloadMap = tuple[tuple[int, int], ...]

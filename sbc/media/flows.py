@@ -61,6 +61,15 @@ def begin(session: MediaSession) -> tuple[Flow, ...]:
     return tuple(begun)
 
 
+def moved(session: MediaSession, side: str, signalling: str) -> tuple[Flow, ...]:
+    """The signalling of `side` comes from the host `signalling` now, as from another place than before: its media may
+    follow. Gives the flows to apply again."""
+    leg = session.a if side == "a" else session.b
+    leg.facts = leg.facts._replace(signalling=signalling)
+    leg.moves += 1
+    return follow(session)[0]
+
+
 def _flow(session: MediaSession, index: int, stream: Stream, a: StreamSide, b: StreamSide) -> Flow:
     silence = session.home.settings.silence if stream.media in _WATCHED and a.flowing and b.flowing else 0.0
     flow_id = f"{session.call_id}/{index}"
@@ -100,7 +109,8 @@ def _have_events_alone(side: StreamSide, other: StreamSide) -> bool:
 def _flow_side(leg: Leg, side: StreamSide) -> FlowSide:
     local, _, remote, remote_rtcp, mux, _, _, generation, *_ = side
     facts = leg.facts
-    return _tuple(FlowSide, (local, remote, remote_rtcp, mux, facts.signalling, facts.latching, generation, leg.cname))
+    values = (local, remote, remote_rtcp, mux, facts.signalling, facts.latching, generation, leg.cname, leg.moves)
+    return _tuple(FlowSide, values)
 
 
 def _events(dtmf: Dtmf, side: StreamSide) -> FlowEvents:

@@ -354,7 +354,7 @@ class MediaSession:
 
     def _begin(self, proposed: tuple[Stream, ...], mux: list[bool], lines: int, own: bool, now: float) -> None:
         """An offer is open that proposes these streams."""
-        if self.proposed:  # of the last exchange; a preview that nobody revoked stands
+        if self.proposed or self.before:  # of the last exchange; a preview that nobody revoked stands
             self._give_back(now, (self.before or (), self.proposed), (self.streams, proposed))
         self.before = self.streams
         self.proposed = proposed

@@ -107,6 +107,8 @@ class Leg:
     dtmf: Dtmf = Dtmf.PASS
     signals: bool = False
     """Digits can reach it otherwise than as telephone-events (SIP INFO)."""
+    moves: int = 0
+    """How often its signalling has gone over to another place; as in `FlowSide`."""
 
     def address(self, family: int) -> MediaAddress | None:
         """Our address of that family on this side."""

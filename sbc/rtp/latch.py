@@ -15,6 +15,10 @@ source stays, and we go on sending to it, until somebody acceptable comes before
 forgotten: we send to the new place at once. Its packets still on the way must not latch again, so for `GRACE`
 seconds the old source is refused, unless it is exactly the new place; after that it is as good as any other (a NAT
 may map the new place to the old source).
+
+When the signalling of the element goes over to another place (a phone in another network, a NAT that has forgotten it),
+it has nothing new to say about media, and the old source may send for a while yet. So for `WINDOW` seconds the new host
+of the signalling may latch, by the mode, whatever the old source does; once.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ Source = tuple[str, int]
 
 GRACE = 1.0
 """Seconds for which packets of the source that has just been left behind do not latch."""
+WINDOW = 30.0
+"""Seconds in which an element whose signalling has moved is awaited at its new place."""
 
 
 class Latch:
@@ -35,6 +41,7 @@ class Latch:
         "_mode",
         "_named",
         "_signalling",
+        "_window_until",
         "confined_to",
         "expected",
         "is_open",
@@ -50,6 +57,7 @@ class Latch:
         self._named = expected  # the last place that signalling named; survives a hold by c=0.0.0.0
         self._barred: Source | None = None
         self._barred_until = 0.0
+        self._window_until = float("-inf")
         self.expected = expected
         self.source = source
         self.is_open = source is None
@@ -75,6 +83,11 @@ class Latch:
             self._named = expected
         self.is_open = True
 
+    def follow(self, signalling: str | None, now: float) -> None:
+        """The signalling has moved, and comes from `signalling` now."""
+        self._signalling = signalling
+        self._window_until = now + WINDOW
+
     def confine(self, host: str) -> None:
         """From now on a source must be `host`; one latched elsewhere is forgotten."""
         self.confined_to = host
@@ -87,10 +100,11 @@ class Latch:
         if source == self.source:
             self.is_open = False
             return True
-        if not self.is_open or not self._acceptable(source, now):
+        if not (self.is_open or now < self._window_until) or not self._acceptable(source, now):
             return False
         self.source = source
         self.is_open = False
+        self._window_until = float("-inf")
         self._barred = None
         return True
 
@@ -102,4 +116,6 @@ class Latch:
             return True
         if self._mode == "strict" or (source == self._barred and now < self._barred_until):
             return False
-        return self._mode == "any" or source[0] == expected[0] or source[0] == self._signalling
+        if self._mode == "any" or source[0] == self._signalling:
+            return True
+        return self.is_open and source[0] == expected[0]

@@ -38,6 +38,13 @@ def test_a_call_in_progress_follows_its_phone_to_the_new_flow(access: Ladder) ->
         callee <- REGISTER sip:example.com
         callee -> 200 REGISTER | Contact: <sip:$token@10.0.0.1:5060>;expires=3600
         moved <- 200 REGISTER
+        """
+    )
+    (flow,) = access.edge.flows.values()
+    assert (flow.b.signalling, flow.b.moves) == ("203.0.113.99", 1), "its media may come from there"
+    assert flow.b.remote == Address("198.51.100.7", 4000), "it has said nothing else about them"
+    access.play(
+        """
         callee -> BYE
         callee <- 200 BYE
         moved <- BYE
@@ -46,6 +53,35 @@ def test_a_call_in_progress_follows_its_phone_to_the_new_flow(access: Ladder) ->
         """
     )
     assert any("leg moved" in line for line in access.trail)
+
+
+def test_a_register_that_is_not_accepted_moves_nothing(access: Ladder) -> None:
+    access.play(REGISTERED)
+    access.play("""
+        callee -> INVITE sip:$token@10.0.0.1 sdp
+        callee <- 100
+        caller <- INVITE sdp
+        caller -> 200 sdp
+        caller <- ACK
+        callee <- 200 sdp
+        callee -> ACK
+    """)
+    access.party("thief", Address("203.0.113.99", 1024), "sip:example.com")
+    same = "| Contact: <sip:caller@198.51.100.7:5070> | Call-ID: caller-registers@198.51.100.7 | CSeq: 9 REGISTER"
+    access.play(
+        f"""
+        thief -> REGISTER sip:example.com | To: <sip:1001@example.com> {same}
+        callee <- REGISTER sip:example.com
+        callee -> 401 REGISTER | WWW-Authenticate: Digest realm="example.com", nonce="n"
+        thief <- 401 REGISTER
+        callee -> BYE
+        callee <- 200 BYE
+        caller <- BYE
+        caller -> 200 BYE
+        0.1 s
+        """
+    )
+    assert not any("leg moved" in line for line in access.trail)
 
 
 def test_an_older_register_changes_nothing(access: Ladder) -> None:

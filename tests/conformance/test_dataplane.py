@@ -322,6 +322,30 @@ def test_when_the_sdp_names_another_place_packets_go_there_at_once(stage: Stage)
     settle(new, made.a.local, far)
 
 
+@pytest.mark.parametrize("settled", [False, True], ids=["young", "settled"])
+def test_media_follow_the_signalling_to_another_host_and_nobody_else_does(stage: Stage, settled: bool) -> None:
+    near, far = stage.phone(), stage.phone()
+    local_a, local_b = stage.ports()
+    made = stage.apply(side(local_a, near.address, signalling="127.0.0.1"), side(local_b, far.address))
+    settle(near, local_a, far, count=SETTLED if settled else 1)
+    moved, thief = stage.phone("127.0.0.2"), stage.phone("127.0.0.3")
+    for other in (moved, thief):
+        other.send(local_a, rtp(1))
+    assert far.hears_nothing()
+    stage.again(made._replace(a=made.a._replace(signalling="127.0.0.2", moves=1)))
+    stage.under_test.run(0.05)
+    settle(near, local_a, far, first=100, count=5)  # on its way yet: it must not keep the latch closed
+    thief.send(local_a, rtp(1))
+    assert far.hears_nothing()
+    settle(moved, local_a, far, first=200)
+    far.send(local_b, rtp(8))
+    assert moved.receive()[0] == rtp(8)
+    near.send(local_a, rtp(3))
+    thief.send(local_a, rtp(3))
+    assert far.hears_nothing()
+    stage.under_test.wait(Latched, lambda event: event == Latched(made.id, "a", moved.address))
+
+
 def test_a_source_that_is_known_already_is_the_only_one(stage: Stage) -> None:
     named, known, far = stage.phone(), stage.phone(), stage.phone()
     local_a, local_b = stage.ports()

@@ -32,7 +32,7 @@ def treated(bench: Bench, from_a: Any, from_b: Any = NOTHING) -> None:
 
 
 def flow_words(port: int, phone: Any) -> list[Any]:
-    return [["127.0.0.1", port], list(phone), None, False, None, "signalling", 1, ""]
+    return [["127.0.0.1", port], list(phone), None, False, None, "signalling", 1, "", 0]
 
 
 def tick(bench: Bench, seconds: float) -> None:

@@ -98,8 +98,8 @@ def test_all_flows_are_looked_at_together_eight_times_in_the_shortest_term(bench
     first = bench.relay.look_for_silence()
     assert first == bench.relay.now + 1.0
     bench.run(0.5)
-    a = [["127.0.0.1", LOW + 4], None, None, False, None, "any", 1, ""]
-    b = [["127.0.0.1", LOW + 6], None, None, False, None, "any", 1, ""]
+    a = [["127.0.0.1", LOW + 4], None, None, False, None, "any", 1, "", 0]
+    b = [["127.0.0.1", LOW + 6], None, None, False, None, "any", 1, "", 0]
     bench.apply("d/0", 16.0, a=a, b=b)
     assert bench.relay.look_for_silence() == first
     bench.run(0.5)

@@ -47,7 +47,7 @@ def test_to_repeat_an_apply_changes_nothing(bench: Bench) -> None:
 
 
 def test_a_packet_to_nowhere_is_counted_and_goes_nowhere(bench: Bench) -> None:
-    nowhere = [["127.0.0.1", LOW + 2], None, None, False, None, "signalling", 1, ""]
+    nowhere = [["127.0.0.1", LOW + 2], None, None, False, None, "signalling", 1, "", 0]
     bench.apply(b=nowhere)
     bench.say(3)
     bench.relay.remove("c/0")

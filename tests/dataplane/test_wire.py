@@ -23,14 +23,23 @@ def words(line: bytes) -> list[Any]:
 
 
 def test_an_apply_says_all_that_the_worker_needs_of_a_flow() -> None:
-    a = side(HERE, PHONE, latching=Latching.STRICT, generation=3, cname="hidden", rtcp_mux=True, signalling=PHONE.host)
+    a = side(
+        HERE,
+        PHONE,
+        latching=Latching.STRICT,
+        generation=3,
+        cname="hidden",
+        rtcp_mux=True,
+        signalling=PHONE.host,
+        moves=2,
+    )
     b = side(Address("10.0.0.1", 20002), None)
     what, *said = words(encode_apply(flow("call/0", a, b, silence=60.0, latched_a=PHONE)))
     assert what == "a"
     flow_id, is_rtp, clock_rate, silence, side_a, side_b, latched_a, latched_b = said
     assert (flow_id, is_rtp, clock_rate, silence) == ("call/0", True, 8000, 60.0)
     assert side_a[:2] == [list(HERE), list(PHONE)]
-    assert side_a[3:] == [True, PHONE.host, "strict", 3, "hidden"]
+    assert side_a[3:] == [True, PHONE.host, "strict", 3, "hidden", 2]
     assert side_b[1] is None
     assert (latched_a, latched_b) == (list(PHONE), None)
 

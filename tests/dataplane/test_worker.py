@@ -88,7 +88,7 @@ def worker(folder: Path) -> Iterator[Worker]:
 
 def flow(port_a: int, port_b: int, name: str = "c/0") -> list[Any]:
     def place(port: int) -> list[Any]:
-        return [["127.0.0.1", port], ["127.0.0.1", 9], None, False, None, "any", 1, ""]
+        return [["127.0.0.1", port], ["127.0.0.1", 9], None, False, None, "any", 1, "", 0]
 
     return ["a", name, True, 8000, 0.0, place(port_a), place(port_b), None, None]
 
@@ -173,9 +173,9 @@ def test_flows_outlive_a_connection(worker: Worker) -> None:
         b'["a"]\n',
         b'["a","x",true,8000,0,null,null,null,null]\n',
         b'["a","x",true,8000,0,[],[],null,null]\n',
-        b'["a","x",true,8000,0,[["127.0.0.1",99999],null,null,0,null,"any",1,""],[],null,null]\n',
-        b'["a","x",true,8000,0,[["127.0.0.1",27412],null,null,0,null,"odd",1,""],[],null,null]\n',
-        b'["a","x",true,8000,0,[["example.net",27412],null,null,0,null,"any",1,""],[],null,null]\n',
+        b'["a","x",true,8000,0,[["127.0.0.1",99999],null,null,0,null,"any",1,"",0],[],null,null]\n',
+        b'["a","x",true,8000,0,[["127.0.0.1",27412],null,null,0,null,"odd",1,"",0],[],null,null]\n',
+        b'["a","x",true,8000,0,[["example.net",27412],null,null,0,null,"any",1,"",0],[],null,null]\n',
         b"\xff\xfe\x00\n",
         b"[" * 100_000 + b"\n",
     ],

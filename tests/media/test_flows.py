@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sbc.media import Dtmf, FlowEvents, MediaSession, treat_dtmf
+from sbc.media import Dtmf, FlowEvents, MediaSession, moved, treat_dtmf
 from tests.support.media_calls import media_with_ports, open_call, sdp
 
 PHONE = "audio 6000 RTP/AVP 0 101|a=rtpmap:101 telephone-event/8000"
@@ -45,3 +45,13 @@ def test_events_of_nobody_s_interest_leave_no_treatment_behind():
     treat_dtmf(session, "a", Dtmf.END)
     (flow,) = treat_dtmf(session, "a", Dtmf.PASS).flows
     assert (flow.treatments, flow.events_a) == (frozenset(), FlowEvents())
+
+
+def test_signalling_that_moves_is_told_of_all_streams_of_its_side_and_changes_nothing_else():
+    session = established(PHONE, PHONE)
+    (before,) = session.flows()
+    (flow,) = moved(session, "b", "10.0.0.77")
+    assert flow == before._replace(b=before.b._replace(signalling="10.0.0.77", moves=1))
+    assert session.flows() == (flow,)
+    (again,) = moved(session, "b", "10.0.0.77")
+    assert again.b.moves == 2, "the same host, another port: its media may have moved all the same"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sbc.rtp import Latch
-from sbc.rtp.latch import GRACE
+from sbc.rtp.latch import GRACE, WINDOW
 
 PLACE = ("192.0.2.1", 4000)
 OTHER_PORT = ("192.0.2.1", 4444)
@@ -112,3 +112,49 @@ def test_a_confined_latch_takes_one_host_only_and_forgets_another() -> None:
     assert latch.admit(OTHER_PORT, 0.0)
     latch.confine(PLACE[0])
     assert latch.source == OTHER_PORT
+
+
+MOVED = ("192.0.2.44", 4321)
+"""Where an element is whose signalling has gone over there."""
+
+
+@pytest.mark.parametrize(
+    ("mode", "admitted"), [("strict", set()), ("signalling", {MOVED}), ("any", {MOVED, STRANGER, OTHER_PORT})]
+)
+def test_where_the_signalling_has_moved_to_media_may_follow_by_the_mode(
+    mode: str, admitted: set[tuple[str, int]]
+) -> None:
+    found = set()
+    for source in (MOVED, STRANGER, OTHER_PORT):
+        latch = Latch(mode, PLACE, SIGNALLING[0])
+        latch.admit(PLACE, 0.0)
+        latch.follow(MOVED[0], 1.0)
+        if latch.admit(source, 1.0):
+            found.add(source)
+    assert found == admitted
+
+
+def test_media_follow_the_signalling_once_and_the_old_source_is_good_until_then() -> None:
+    latch = Latch("signalling", PLACE, SIGNALLING[0])
+    latch.admit(PLACE, 0.0)
+    latch.follow(MOVED[0], 1.0)
+    assert latch.destination == PLACE
+    assert latch.admit(PLACE, 1.5)
+    assert latch.admit(MOVED, 2.0)
+    assert latch.destination == MOVED
+    assert not latch.admit(PLACE, 2.1)
+    assert not latch.admit((MOVED[0], 9), 2.1)
+
+
+def test_media_that_do_not_follow_in_time_do_not_follow() -> None:
+    latch = Latch("signalling", PLACE, SIGNALLING[0])
+    latch.admit(PLACE, 0.0)
+    latch.follow(MOVED[0], 1.0)
+    assert not latch.admit(MOVED, 1.0 + WINDOW)
+    assert latch.admit(PLACE, 1.0 + WINDOW)
+
+
+def test_who_has_not_spoken_yet_may_begin_at_the_new_place_at_any_time() -> None:
+    latch = Latch("signalling", PLACE, SIGNALLING[0])
+    latch.follow(MOVED[0], 1.0)
+    assert latch.admit(MOVED, 1.0 + 2 * WINDOW)

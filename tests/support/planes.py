@@ -251,8 +251,8 @@ class Stage:
             phone.close()
 
 
-def settle(speaker: Phone, to: Address, listener: Phone, first: int = 1) -> None:
+def settle(speaker: Phone, to: Address, listener: Phone, first: int = 1, count: int = SETTLED) -> None:
     """Speak until the plane knows the stream well."""
-    for sequence in range(first, first + SETTLED):
+    for sequence in range(first, first + count):
         speaker.send(to, rtp(sequence))
         listener.receive()

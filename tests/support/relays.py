@@ -44,8 +44,8 @@ class Bench:
 
     def apply(self, name: str = "c/0", silence: float = 0.0, **changes: Any) -> None:
         """A call between alice, whom LOW serves, and bob, whom LOW + 2 does."""
-        a = [["127.0.0.1", LOW], list(self.alice.address), None, False, None, "signalling", 1, ""]
-        b = [["127.0.0.1", LOW + 2], list(self.bob.address), None, False, None, "signalling", 1, ""]
+        a = [["127.0.0.1", LOW], list(self.alice.address), None, False, None, "signalling", 1, "", 0]
+        b = [["127.0.0.1", LOW + 2], list(self.bob.address), None, False, None, "signalling", 1, "", 0]
         self.names.add(name)
         sides = [changes.get("a", a), changes.get("b", b), None, None]
         self.relay.apply(name, True, 8000, silence, sides)
