@@ -38,6 +38,24 @@ IS_CANCELLED = """
         -> 487
         <- ACK
 """
+SAYS_IT_WILL = """
+        -> 202 REFER
+        ! referred [$where]
+        -> NOTIFY frag100 | Event: refer | Subscription-State: active;expires=60
+        <- 200 NOTIFY
+"""
+HAS_DONE_IT = """
+        -> NOTIFY frag200 | Event: refer | Subscription-State: terminated;reason=noresource
+        <- 200 NOTIFY
+"""
+IS_OBEYED = """
+        <- 202 REFER
+        <- NOTIFY | Subscription-State: active
+        -> 200 NOTIFY
+        <- NOTIFY | Subscription-State: terminated
+        -> 200 NOTIFY
+"""
+"""What is said of a REFER (RFC 3515): by who got it, when it begins and when it has ended; and what comes of it."""
 _TAKES_OVER = "it takes the place of a call of ours (Replaces)"
 
 
@@ -177,23 +195,15 @@ FLOWS = [
         alice calls bob
             {CALLS_FIRST}
             <- REFER | Refer-To: <([^>]*)> as where | Referred-By: <sip:bob@%outside%>
-            -> 202 REFER
-            ! referred [$where]
-            -> NOTIFY frag100 | Event: refer | Subscription-State: active;expires=60
-            <- 200 NOTIFY
+            {SAYS_IT_WILL}
             ? transferred
-            -> NOTIFY frag200 | Event: refer | Subscription-State: terminated;reason=noresource
-            <- 200 NOTIFY
+            {HAS_DONE_IT}
             {HEARS_BYE}
         bob
             {ANSWERS}
             ? up
             -> REFER | Refer-To: <sip:1003@%colleague%> | Referred-By: <sip:bob@%bob%>
-            <- 202 REFER
-            <- NOTIFY | Subscription-State: active
-            -> 200 NOTIFY
-            <- NOTIFY | Subscription-State: terminated
-            -> 200 NOTIFY
+            {IS_OBEYED}
             {HANGS_UP}
         alice2 calls [$referred.uri]
             ? referred
@@ -215,13 +225,9 @@ FLOWS = [
             {ABLE_CALLS_FIRST}
             {IS_HELD}
             <- REFER | Refer-To: <([^>]*)> as where
-            -> 202 REFER
-            ! referred [$where]
-            -> NOTIFY frag100 | Event: refer | Subscription-State: active;expires=60
-            <- 200 NOTIFY
+            {SAYS_IT_WILL}
             ? replaced
-            -> NOTIFY frag200 | Event: refer | Subscription-State: terminated;reason=noresource
-            <- 200 NOTIFY
+            {HAS_DONE_IT}
             {HEARS_BYE}
         bob
             {ABLE_ANSWERS}
@@ -230,11 +236,7 @@ FLOWS = [
             ! held
             ? consulted
             -> REFER | Refer-To: <[$consulted_refer]>
-            <- 202 REFER
-            <- NOTIFY | Subscription-State: active
-            -> 200 NOTIFY
-            <- NOTIFY | Subscription-State: terminated
-            -> 200 NOTIFY
+            {IS_OBEYED}
             {HANGS_UP}
         bob2 calls carol
             ? held
@@ -576,11 +578,7 @@ FLOWS = [
             ! asks
             ? consulted
             -> REFER | Refer-To: <[$consulted_refer]>
-            <- 202 REFER
-            <- NOTIFY | Subscription-State: active
-            -> 200 NOTIFY
-            <- NOTIFY | Subscription-State: terminated
-            -> 200 NOTIFY
+            {IS_OBEYED}
             {HANGS_UP}
         bob2 calls carol
             ? asks
