@@ -1,7 +1,7 @@
 """How often sockets for datagrams are looked at.
 
 While few datagrams come, the reactor wakes up for each of them, at once. When they come fast, waking up is a tenth of
-what a call costs; then the sockets are taken out of the reactor and looked at every `PAUSE`, and what came meanwhile is
+what a call costs; then the sockets are taken out of the reactor and looked at now and then, and what came meanwhile is
 taken together. Network drivers do the same with their interrupts.
 """
 
@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-PAUSE = 0.004
-"""Seconds between two looks, and the longest that a datagram waits then: nothing to a telephone."""
+PAUSE, LONGEST = 0.004, 0.010
+"""Seconds between two looks, at least and at most, and the longest that a datagram waits then: nothing to a
+telephone."""
+WORTH = 4
+"""Datagrams that make a look worth while: one costs as much as to answer a refresh of a registration."""
 FAST, SLOW = 400.0, 200.0
 """Datagrams a second from which on we look ourselves, and below which the reactor wakes us again."""
 WINDOW = 0.1
@@ -35,6 +38,7 @@ class Pace:
         self._timer: Any = None
         self._count = 0
         self._since: float = reactor.seconds()
+        self._pause = PAUSE
 
     @property
     def is_fast(self) -> bool:
@@ -68,10 +72,10 @@ class Pace:
         if self._rate() >= FAST and self._timer is None and self._sockets:
             for each in self._sockets:
                 self._reactor.removeReader(each)
-            self._timer = self._reactor.callLater(PAUSE, self._look)
+            self._timer = self._reactor.callLater(self._pause, self._look)
 
     def _look(self) -> None:
-        self._timer = self._reactor.callLater(PAUSE, self._look)  # first, so that no exception ends it
+        self._timer = self._reactor.callLater(self._pause, self._look)  # first, so that no exception ends it
         for sock in tuple(self._sockets):
             taken = sock.take(MOST)
             self._count += taken
@@ -94,4 +98,5 @@ class Pace:
             return (FAST + SLOW) / 2
         rate = self._count / elapsed
         self._since, self._count = now, 0
+        self._pause = min(max(PAUSE, WORTH / max(rate, 1.0)), LONGEST)
         return rate

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from sbc.transport.pace import FAST, MOST, PAUSE, SLOW, WINDOW, Pace
+from sbc.transport.pace import FAST, LONGEST, MOST, PAUSE, SLOW, WINDOW, Pace
 
 
 class FakeReactor(Clock):
@@ -69,8 +69,20 @@ def test_when_they_come_fast_nobody_is_woken_and_none_waits_longer_than_a_pause(
     assert scene.reactor.readers == set()
     for sock in scene.sockets:
         sock.waiting = 3
-    scene.reactor.advance(PAUSE)
+    scene.reactor.advance(LONGEST)
     assert [sock.waiting for sock in scene.sockets] == [0, 0]
+
+
+@pytest.mark.parametrize(("rate", "most"), [(1.1 * FAST, LONGEST), (2 * FAST, 4 / (2 * FAST)), (10 * FAST, PAUSE)])
+def test_the_faster_they_come_the_less_they_wait(scene: Scene, rate: float, most: float) -> None:
+    scene.come(rate, 5 * WINDOW)
+    assert scene.pace.is_fast
+    scene.reactor.advance(LONGEST)  # whatever was planned before
+    scene.sockets[1].waiting = 1
+    scene.reactor.advance(0.9 * most - 0.001)
+    assert scene.sockets[1].waiting == 1
+    scene.reactor.advance(0.1 * most + 0.002)
+    assert scene.sockets[1].waiting == 0
 
 
 def test_when_they_come_slowly_again_the_reactor_wakes_us_again(scene: Scene) -> None:
@@ -85,7 +97,7 @@ def test_when_they_come_slowly_again_the_reactor_wakes_us_again(scene: Scene) ->
 
 def test_silence_after_a_storm_ends_the_looking(scene: Scene) -> None:
     scene.come(2 * FAST, 2 * WINDOW)
-    scene.reactor.pump([PAUSE] * 100)
+    scene.reactor.pump([LONGEST] * 100)
     assert scene.reactor.readers == set(scene.sockets)
     assert scene.reactor.getDelayedCalls() == []
 
@@ -100,7 +112,7 @@ def test_datagrams_of_long_ago_do_not_count(scene: Scene) -> None:
 def test_what_one_look_left_behind_is_taken_without_a_pause(scene: Scene) -> None:
     scene.come(2 * FAST, 2 * WINDOW)
     scene.sockets[1].waiting = 3 * MOST
-    scene.reactor.advance(PAUSE)
+    scene.reactor.advance(LONGEST)
     scene.reactor.advance(0)
     scene.reactor.advance(0)
     assert scene.sockets[1].waiting == 0
@@ -110,7 +122,7 @@ def test_an_exception_does_not_end_the_looking(scene: Scene) -> None:
     scene.come(2 * FAST, 2 * WINDOW)
     scene.sockets[0].take = lambda most: 1 // 0  # type: ignore[method-assign]
     with pytest.raises(ZeroDivisionError):
-        scene.reactor.advance(PAUSE)
+        scene.reactor.advance(LONGEST)
     assert scene.reactor.getDelayedCalls()
 
 
@@ -121,7 +133,7 @@ def test_a_socket_that_is_removed_is_left_alone_and_the_last_one_leaves_no_timer
     scene.pace.remove(scene.sockets[0])
     scene.pace.remove(scene.sockets[0])
     scene.sockets[0].waiting = 1
-    scene.reactor.advance(PAUSE)
+    scene.reactor.advance(LONGEST)
     assert scene.sockets[0].waiting == 1
     scene.pace.remove(scene.sockets[1])
     assert scene.reactor.readers == set()
@@ -136,7 +148,7 @@ def test_a_socket_that_closes_all_while_it_takes_leaves_no_timer(scene: Scene) -
 
     scene.come(2 * FAST, 2 * WINDOW)
     scene.sockets[0].take = take  # type: ignore[method-assign]
-    scene.reactor.advance(PAUSE)
+    scene.reactor.advance(LONGEST)
     assert scene.reactor.getDelayedCalls() == []
     assert scene.reactor.readers == set()
 
