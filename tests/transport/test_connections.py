@@ -166,6 +166,13 @@ class ConnectionTests(TestCase):
 
     @runs
     async def test_a_response_whose_connection_is_gone_fails_and_opens_none(self) -> None:
+        ours, hop = await self.once_connected()
+        ours.write(b"SIP/2.0 200 OK\r\n\r\n", hop, "server-1")
+        assert [transaction for transaction, _ in self.inbox.failures] == ["server-1"]
+        assert ours.connections.count == 0
+
+    async def once_connected(self) -> tuple[Transports, Hop]:
+        """The way by which a request has come, over a connection that is gone since."""
         zone = zone_on("outside", "127.0.0.1", "TCP")
         ours = self.listening(zone)
         far = self.connected(zone.listeners[0].local)
@@ -173,9 +180,7 @@ class ConnectionTests(TestCase):
         await until(lambda: self.inbox.packets)
         far.close()
         await until(lambda: ours.connections.count == 0)
-        ours.write(b"SIP/2.0 200 OK\r\n\r\n", self.inbox.packets[0].hop, "server-1")
-        assert [transaction for transaction, _ in self.inbox.failures] == ["server-1"]
-        assert ours.connections.count == 0
+        return ours, self.inbox.packets[0].hop
 
     @runs
     async def test_a_request_whose_connection_is_gone_opens_another(self) -> None:
@@ -189,28 +194,17 @@ class ConnectionTests(TestCase):
     @runs
     async def test_a_request_over_an_accepted_connection_that_is_gone_fails_at_once_and_opens_none(self) -> None:
         """The phone's port was its side of that connection: nobody listens there."""
-        zone = zone_on("outside", "127.0.0.1", "TCP")
-        ours = self.listening(zone)
-        far = self.connected(zone.listeners[0].local)
-        far.sendall(options("one"))
-        await until(lambda: self.inbox.packets)
-        far.close()
-        await until(lambda: ours.connections.count == 0)
-        ours.write(options("two"), self.inbox.packets[0].hop, "two")
+        ours, hop = await self.once_connected()
+        ours.write(options("two"), hop, "two")
         assert self.inbox.failures == [("two", "no connection")]
         assert ours.connections.count == 0
 
     @runs
     async def test_a_request_to_where_the_other_side_listens_opens_another(self) -> None:
         """Its Contact names that port; the connection that it opened before came from another one."""
-        zone = zone_on("outside", "127.0.0.1", "TCP")
-        ours = self.listening(zone)
-        far, listens = self.connected(zone.listeners[0].local), self.far_listener()
-        far.sendall(options("one"))
-        await until(lambda: self.inbox.packets)
-        far.close()
-        await until(lambda: ours.connections.count == 0)
-        ours.write(options("two"), self.inbox.packets[0].hop._replace(remote=Address(*listens.getsockname())), "two")
+        ours, hop = await self.once_connected()
+        listens = self.far_listener()
+        ours.write(options("two"), hop._replace(remote=Address(*listens.getsockname())), "two")
         await self.accepted(listens)
 
     @runs
