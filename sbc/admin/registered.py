@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from sbc.admin.figures import clock
 
 _HEADS = ("USER", "FLOW", "EXPIRES out/in", "NAT", "AGENT")
 _WIDEST = 40
+_public = re.compile(r';pub-gruu="([^"\\]*)"').search
 
 
 def registered(bindings: Sequence[Mapping[str, Any]], now: float, detailed: bool = False) -> list[str]:
@@ -59,7 +61,16 @@ def _details(binding: Mapping[str, Any], now: float) -> list[str]:
     if binding["nat"]:
         signs = binding["nat"].replace(", ", " and ")
         lines.append(f"  nat       its {signs} said another address than it comes from")
+    gruu = _gruu(binding.get("shown", ""))
+    if gruu:
+        lines.append(f"  gruu      {printable(gruu)}")
     for name, title in (("path", "path"), ("service_route", "route"), ("associated", "also")):
         if binding[name]:
             lines.append(f"  {title:<9} {printable(', '.join(binding[name]))}")
     return lines
+
+
+def _gruu(shown: str) -> str:
+    """What calls this device alone (RFC 5627), out of its Contact as it is told; "" if there is nothing."""
+    found = _public(shown)
+    return found[1] if found else ""

@@ -74,8 +74,9 @@ def _settle(context: Context, asked: contacts.Asked, wish: contacts.Wish) -> reg
     flow = device.flows.get(wish.reg_id)
     if not wish.expires:
         if flow is not None and len(device.flows) > 1:
+            device.inside_until = max(each.until for each in device.flows.values() if each is not flow)
             bindings.drop(context, flow)
-        else:
+        elif flow is not None or not wish.reg_id:  # what has no number is its contact, over whatever flow
             bindings.remove(context, device)
         return None
     granted = refreshing.limited(context.access, asked.hop, wish.expires)

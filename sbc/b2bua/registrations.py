@@ -47,6 +47,8 @@ class Device:
     """Route values of its requests to the registrar's side (RFC 3608)."""
     associated: tuple[str, ...] = ()
     """P-Associated-URI values, as the phone is told (RFC 7315 section 4.1)."""
+    watched: Second | None = None
+    """When the table looks at it next; None: it is not in the table."""
     epoch: str = ""
     """What its temporary GRUUs of our own registrar belong to: another text when these end."""
     held: tuple[Binding, ...] = ()
@@ -236,6 +238,7 @@ class Registrations:
         `inside_until`, with or without flows."""
         device = binding.device
         self._add(device)
+        self._look_earlier(device)
         former = device.flows.get(binding.reg_id)
         if former is not None:
             self.unbind(former)
@@ -261,6 +264,7 @@ class Registrations:
             binding.watched = None
             self._bindings -= 1
             _take_out(self._by_flow, binding.hop, binding)
+            self._look_earlier(device)
 
     def remove(self, device: Device) -> list[Binding]:
         """The device is not registered any more. Its bindings, which have gone with it."""
@@ -268,6 +272,7 @@ class Registrations:
         for binding in gone:
             self.unbind(binding)
         if self._by_token.get(device.token) is device:
+            device.watched = None
             del self._by_token[device.token]
             _take_out(self._by_aor, device.aor, device)
         return gone
@@ -287,7 +292,7 @@ class Registrations:
             second = self._seconds.pop(number)
             self._entries -= len(second.held)
             for each in second.held:
-                if not self._is_watched(each, second):
+                if each.watched is not second:
                     continue
                 ends = each.until if isinstance(each, Binding) else each.inside_until
                 if ends > now:
@@ -302,15 +307,15 @@ class Registrations:
                 break  # what is left in it ends within this very second
         return flows, devices
 
-    def _is_watched(self, each: Device | Binding, second: Second) -> bool:
-        if isinstance(each, Binding):
-            return each.watched is second
-        return self._by_token.get(each.token) is each
-
     def _add(self, device: Device) -> None:
         if self._by_token.get(device.token) is not device:
             self._by_token[device.token] = device
             _put(self._by_aor, device.aor, (device,))
+            self._watch(device, device.inside_until)
+
+    def _look_earlier(self, device: Device) -> None:
+        """At a device that ends sooner than it would have."""
+        if device.watched is not None and int(device.inside_until) < device.watched.number:
             self._watch(device, device.inside_until)
 
     def _watch(self, each: Device | Binding, when: float) -> None:
@@ -323,13 +328,12 @@ class Registrations:
             heapq.heappush(self._order, number)
         second.held.append(each)
         self._entries += 1
-        if isinstance(each, Binding):
-            each.watched = second
+        each.watched = second
 
     def _tidy(self) -> None:
         """Leave out what is not watched any more where it was put."""
         for second in self._seconds.values():
-            second.held = [each for each in second.held if self._is_watched(each, second)]
+            second.held = [each for each in second.held if each.watched is second]
         self._entries = sum(len(second.held) for second in self._seconds.values())
         self._seconds = {number: second for number, second in self._seconds.items() if second.held}
         self._order = sorted(self._seconds)

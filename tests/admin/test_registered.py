@@ -51,3 +51,9 @@ def test_what_told_of_a_nat_is_told() -> None:
     _, line, *details = registered([direct], 1000.0, detailed=True)
     assert line.split()[5] == "no"
     assert not any(detail.startswith("  nat ") for detail in details)
+
+
+def test_what_calls_one_device_alone_is_told() -> None:
+    given = {**BINDING, "shown": '<sip:a@b>;+sip.instance="<urn:uuid:1>";pub-gruu="sip:1001@example.com;gr=urn:uuid:1"'}
+    assert "  gruu      sip:1001@example.com;gr=urn:uuid:1" in registered([given], 1000.0, detailed=True)
+    assert "gruu" not in "\n".join(registered([BINDING], 1000.0, detailed=True))

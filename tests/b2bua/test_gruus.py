@@ -10,6 +10,7 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from sbc.b2bua import Access, FlowLost, KeepBinding, Reject, Settings, UsersChanged
+from sbc.b2bua.alive import State
 from sbc.b2bua.gruus import dereferenced, given, meant
 from sbc.b2bua.registrations import Device, Registrations
 from sbc.sip import Address, Headers, Request, parse_name_address, parse_uri, unquote
@@ -320,6 +321,43 @@ def test_from_outside_a_gruu_goes_to_the_pbx_whole_and_comes_back_for_one_device
         carol -> ACK
     """)
     called(edge, "sip:$token2@10.0.0.1", ringing("mobile", "sip:1001@192.168.1.6"))
+
+
+def test_a_phone_that_is_watched_is_asked_at_its_contact(edge: Ladder) -> None:
+    """A subscription to its dialogs; it names its GRUU as the remote target."""
+    gruu = f"sip:1001@{DOMAIN};gr=urn:uuid:2"
+    told = f"Event: dialog | Subscription-State: active;expires=60 | Contact: <{gruu}>"
+    edge.play(f"""
+        callee -> SUBSCRIBE sip:$token2@10.0.0.1 | Event: dialog | Expires: 60
+        mobile <- SUBSCRIBE sip:1001@192.168.1.6 | Event: dialog
+        mobile -> 200 SUBSCRIBE | Expires: 60 | Contact: <{gruu}>
+        callee <- 200 SUBSCRIBE
+        mobile -> NOTIFY text | {told}
+        callee <- NOTIFY text
+        callee -> 200 NOTIFY
+        mobile <- 200 NOTIFY
+        callee -> SUBSCRIBE | Event: dialog | Expires: 0
+        mobile <- SUBSCRIBE sip:1001@192.168.1.6 | Event: dialog | Expires: 0
+        mobile -> 200 SUBSCRIBE | Expires: 0
+        callee <- 200 SUBSCRIBE
+    """)
+
+
+def test_while_the_pbx_is_away_phones_call_one_device_of_a_user_all_the_same(edge: Ladder) -> None:
+    edge.edge.b2bua._context.alive.state = State.DOWN
+    edge.play(f"""
+        caller -> INVITE sip:1001@{DOMAIN};gr=urn:uuid:2 sdp | From: <sip:1001@{DOMAIN}>;tag=x
+        caller <- 100
+        mobile <- INVITE sip:1001@192.168.1.6 sdp
+        mobile -> 486
+        mobile <- ACK
+        caller <- 486
+        caller -> ACK
+        caller -> INVITE sip:1001@{DOMAIN};gr=urn:uuid:3 sdp | From: <sip:1001@{DOMAIN}>;tag=x
+        caller <- 100
+        caller <- 503
+        caller -> ACK
+    """)
 
 
 def test_from_inside_a_gruu_reaches_its_device_alone(edge: Ladder) -> None:

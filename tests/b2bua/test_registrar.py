@@ -327,3 +327,25 @@ def test_callers_are_redirected_to_who_is_where_they_are(new_registrar: Callable
         caller <- 486
         caller -> ACK
     """)
+
+
+def test_one_flow_of_two_is_taken_back_and_the_device_ends_with_the_other_one(phones: Ladder) -> None:
+    outbound, place = "Supported: outbound", "sip:caller@198.51.100.7:5070"
+    flow = f'Contact: <{place}>;+sip.instance="<urn:uuid:1>";reg-id='
+    register(phones, f"{flow}1", outbound, "Expires: 90", "Call-ID: one")
+    register(phones, f"{flow}2", outbound, "Expires: 30", "Call-ID: two")
+    register(phones, f"{flow}3;expires=0", outbound, "Call-ID: three")  # there is no such flow
+    assert phones.edge.b2bua.registered.counts() == (1, 2)
+    register(phones, f"{flow}1;expires=0", outbound, "Call-ID: one", "CSeq: 99 REGISTER")
+    assert phones.edge.b2bua.registered.counts() == (1, 1)
+    phones.wait(42.0)
+    assert phones.edge.b2bua.registered.counts() == (0, 0)
+
+
+def test_who_comes_for_shorter_and_for_longer_again_and_again_makes_nothing_grow(phones: Ladder) -> None:
+    for number in range(300):
+        register(phones, f"Expires: {90 - number % 2 * 60}", f"CSeq: {number + 1} REGISTER")
+        phones.wait(1.0)
+    table = phones.edge.b2bua.registered
+    assert table.counts() == (1, 1)
+    assert table._entries < 100
