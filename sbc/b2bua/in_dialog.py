@@ -170,8 +170,10 @@ def response_received(context: Context, call: Call, branch: TransactionId, respo
         built.headers.add("Allow", capabilities.allow(response))
     if relay.request.method == "REFER" and response.status < 300:
         built.headers.add("Contact", leg.contact)
-    crossing.cross_headers(response.headers, built.headers, border(source, leg))
+    edge = border(source, leg)
+    crossing.cross_headers(response.headers, built.headers, edge)
     own_agent(context, built.headers, "Server")
+    context.left_out(call, bodies.put(built, b"", response, edge))
     context.rewrite(call, leg, built, response)
     context.out.append(Respond(call.id, relay.transaction, built))
     if gone and relay.request.method != "NOTIFY":

@@ -489,6 +489,26 @@ def test_dangerous_xml_is_refused_in_a_request_and_left_out_of_a_response(
     assert any("application/pidf+xml: XML with a document type" in line for line in ladder.trail)
 
 
+@pytest.mark.parametrize(("source", "target"), [("caller", "callee"), ("callee", "caller")])
+def test_in_a_call_responses_bring_what_may_cross_and_nothing_else(ladder: Ladder, source: str, target: str) -> None:
+    ladder.play(ANSWERED)
+    ladder.bodies["bomb"] = BOMB
+    ladder.bodies["pidf"] = ("application/pidf+xml", PIDF)
+    for sent, heard in (("pidf", "body | Content-Type: application/pidf+xml"), ("bomb", "| -Content-Type")):
+        ladder.play(
+            f"{target} -> INFO text",
+            f"{source} <- INFO text",
+            f"{source} -> 200 INFO {sent}",
+            f"{target} <- 200 INFO {heard}",
+        )
+        message = ladder.parties[target].heard
+        assert message is not None
+        assert b"10.0.0.7" not in message.body
+    assert not message.body
+    assert any("left out" in line and "document type" in line for line in ladder.trail)
+    ladder.play(HUNG_UP)
+
+
 def test_the_trail_of_a_call_says_what_its_refusal_said_in_vain(ladder: Ladder) -> None:
     ladder.bodies["bomb"] = BOMB
     ladder.play(

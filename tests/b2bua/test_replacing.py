@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import quote
 from xml.etree import ElementTree
 
 import pytest
 
+from sbc.b2bua import Peer
 from sbc.b2bua.replacing import Replaces, in_refer_to, parse_replaces
 from sbc.sip import Address, SipError, parse_uri
 from tests.support.ladder import Ladder
+from tests.support.world import PBX
 
 ABLE = "Allow: INVITE, ACK, BYE, CANCEL, REFER, NOTIFY | Supported: replaces"
 CALL = f"""
@@ -215,6 +218,24 @@ def test_its_names_are_told_in_its_own_zone_only(three: Ladder) -> None:
     value = told_of_inside(three)
     three.play(f"second -> INVITE sdp | Replaces: {value}", "second <- 100", "second <- 481", "second -> ACK")
     assert any("leads elsewhere" in line for line in three.trail)
+
+
+def test_nor_does_a_redirection_take_them_elsewhere(new_ladder: Callable[..., Ladder]) -> None:
+    trunk = Peer("trunk", "public", "198.51.100.66", None)
+    ladder = new_ladder(peers=(Peer("pbx", "private", PBX.host, None), trunk))
+    ladder.party("dave", Address("198.51.100.9", 5090), "sip:1002@192.0.2.1")
+    ladder.party("trunk", Address(trunk.host, 5060), "sip:1002@192.0.2.1")
+    value = told_of_inside(ladder)
+    ladder.play(
+        f"dave -> INVITE sdp | Replaces: {value}",
+        "dave <- 100",
+        f"callee <- INVITE sdp | Replaces: {INSIDE}",
+        f"callee -> 302 | Contact: <sip:1002@{trunk.host}>",
+        "callee <- ACK",
+        "dave <- 480",
+        "dave -> ACK",
+    )
+    assert any("leads nowhere new" in line for line in ladder.trail)
 
 
 @pytest.mark.parametrize("part", [0, 1, 2])
