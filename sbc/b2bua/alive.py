@@ -100,13 +100,12 @@ class Watch:
     """Other requests that it has left without answer since it was heard last, and when that was seen; a few at most."""
 
     def left(self, request: str, now: float) -> Sign:
-        """It has left this request without answer; "": one that says little."""
+        """It has left this request without answer."""
         unanswered = self.unanswered
-        if request:
-            for each in [each for each, when in unanswered.items() if now - when > _TOGETHER]:
-                del unanswered[each]
-            if len(unanswered) < _SEVERAL:
-                unanswered[request] = now
+        for each in [each for each, when in unanswered.items() if now - when > _TOGETHER]:
+            del unanswered[each]
+        if len(unanswered) < _SEVERAL:
+            unanswered[request] = now
         return Sign.SEVERAL if len(unanswered) >= _SEVERAL else Sign.SILENT
 
     @property

@@ -121,7 +121,8 @@ class Intake:
     back: float = 0.0
     """The line of strangers who came when they were told to, and still found no room."""
     challenged: OrderedDict[str, float] = field(default_factory=OrderedDict)
-    """Call-IDs of phones that owe the answer to a challenge, and until when."""
+    """Call-IDs of phones that owe the answer to a challenge, and until when; less than 0: it has come, and another one
+    would be one of many."""
     devices: OrderedDict[str, _Place] = field(default_factory=OrderedDict)
     """Known ones, by token; those that came longest ago are forgotten first."""
     sources: OrderedDict[str, _Place] = field(default_factory=OrderedDict)
@@ -144,7 +145,9 @@ class Intake:
         elif level < (1.0 if claim is Claim.PROOF else max(2.0, claim.value * full)):  # one is for the proof
             return False
         self.level = max(0.0, level - 1.0)
-        self.challenged.pop(comer.call_id, None)
+        if claim is Claim.PROOF:
+            self.challenged[comer.call_id] = -(now + _PROOF)
+            self.challenged.move_to_end(comer.call_id)
         share, interval = self._share(known)
         place.spent = min(max(place.spent, now) + interval, now + 2.0 * share)
         return True
@@ -200,11 +203,13 @@ class Intake:
         return max(10.0, self.rate / 10.0) * interval, interval
 
     def challenge(self, call_id: str, now: float) -> None:
-        """A phone was challenged, and will be back."""
+        """A phone was challenged, and will be back. Who was wrong is challenged again, and has no claim to that."""
         challenged = self.challenged
+        if -challenged.get(call_id, 0.0) > now:
+            return
         challenged[call_id] = now + _PROOF
         challenged.move_to_end(call_id)
-        while challenged and (len(challenged) > 64 + _PROOF * self.rate or next(iter(challenged.values())) <= now):
+        while challenged and (len(challenged) > 64 + _PROOF * self.rate or abs(next(iter(challenged.values()))) <= now):
             challenged.popitem(last=False)
 
     def trouble(self, comer: Comer, now: float, pause: float = 0.0) -> None:

@@ -141,10 +141,16 @@ def unreachable(context: Context) -> None:
 
 
 def silent(context: Context, peer: str | None, request: str) -> None:
-    """The peer of this name has left something else without answer; `request`: which, "" if that says little."""
-    if watched(context, peer):
-        _see(context, context.alive.left(request, context.now))
+    """The peer of this name has left something else without answer. `request`: which; "": one that may be of a kind
+    that nobody answers, so that it is only a reason to ask."""
+    if not watched(context, peer):
+        return
+    alive = context.alive
+    if request:
+        _see(context, alive.left(request, context.now))
         _ask_soon(context)
+    elif alive.state is State.UP and not alive.question:
+        context.deadlines.set("", DEADLINE, max(context.now, alive.asked_at + _AGAIN))
 
 
 def _see(context: Context, sign: Sign) -> None:

@@ -112,6 +112,21 @@ def admitted(intake: Intake, comer: Comer, level: float, now: float) -> bool:
     return there.admit(comer, now)
 
 
+def test_who_is_wrong_again_and_again_keeps_nobody_out() -> None:
+    intake = Intake(100.0)
+    for number in range(100):
+        intake.admit(stranger(number), 10.0)
+    intake.level = 15.0
+    guesses = 0
+    for _ in range(100):
+        intake.challenge("call 1", 10.0)
+        guesses += intake.admit(stranger(1), 10.0)
+    assert guesses == 1
+    intake.level, intake.at = 15.0, 21.0
+    intake.challenge("call 1", 21.0)
+    assert intake.admit(stranger(1), 21.0), "later it is another matter"
+
+
 def test_a_crowd_of_phones_that_nobody_knows_is_registered_as_fast_as_the_rate_allows() -> None:
     crowd = Crowd(Intake(100.0))
     crowd.run((n / 2000.0, stranger(n), True) for n in range(20_000))

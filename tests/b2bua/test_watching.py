@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sbc.b2bua import Access, BindingRecord, KeepBinding, Noticed, Peer, Settings
+from sbc.b2bua.alive import State
 from sbc.policy import RouteRule
 from sbc.sip import Address, Limits, Request, parse
 from tests.support.ladder import Ladder, Party
@@ -369,7 +370,11 @@ def test_a_register_without_answer_has_the_registrar_asked_at_once(site: Site) -
     site.there = False
     site.party("carol", Address("203.0.113.10", 6000), "sip:example.com")
     site.play(site.register("carol", "")[0])
-    site.wait(8.5)
+    asked = len(site.network.sent)
+    site.wait(4.5)
+    assert any(b"OPTIONS sip:10.0.0.5" in data for _, _, _, data in site.network.sent[asked:])
+    assert site.edge.b2bua._context.alive.state is State.UP, "a stranger's REGISTER says little"
+    site.wait(6.0)
     assert site.noticed != []
     site.wait(30.0)
     site.play("carol <- 503 REGISTER")
