@@ -72,6 +72,37 @@ def test_a_phone_registers_and_each_of_its_credentials_is_good_once(border: Bord
     assert PUBLIC.others[0] not in str(binding)
 
 
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE", "SUBSCRIBE", "OPTIONS", "PUBLISH"])
+def test_a_stranger_hears_the_same_of_a_registered_user_and_of_nobody(border: Border, method: str) -> None:
+    """What is asked for, and what is answered, differ in nothing but the name, the nonce and what numbers messages."""
+    phone(border, "secret", 200, "Contact:").wait()
+    wait_until(lambda: border.edge.registrations() != [], "alice is registered", timeout=8)
+    stranger = (PUBLIC.others[0], 5070)
+    answers = []
+    with border.lab.public.udp(stranger) as socket:
+        socket.settimeout(5)
+        for user in ("alice", "nobdy"):
+            event = ("Event: presence",) if method in ("SUBSCRIBE", "PUBLISH") else ()
+            asked = request(method, f"sip:{user}@home.example", stranger, headers=event)
+            socket.sendto(asked, (PUBLIC.edge, 5060))
+            answer = socket.recv(65535).decode()
+            assert answer.startswith("SIP/2.0 407 Proxy Authentication Required")
+            if method == "INVITE":
+                socket.sendto(acknowledged(asked, answer), (PUBLIC.edge, 5060))
+            answers.append(re.sub(r"(?m)^(Via|From|To|Call-ID): .*|nonce=\"[^\"]*\"", "", answer))
+    assert answers[0] == answers[1]
+
+
+def acknowledged(invite: bytes, answer: str) -> bytes:
+    """The ACK of a refusal (RFC 3261 section 17.1.1.3)."""
+    kept = [
+        line for line in invite.decode().splitlines() if line.startswith(("Via", "From", "Call-ID", "Max-Forwards"))
+    ]
+    to = next(line for line in answer.splitlines() if line.startswith("To:"))
+    uri = invite.decode().split()[1]
+    return "\r\n".join([f"ACK {uri} SIP/2.0", *kept, to, "CSeq: 1 ACK", "Content-Length: 0", "", ""]).encode()
+
+
 def test_guessing_registers_nobody_and_takes_no_more_than_its_transactions(border: Border) -> None:
     before = border.edge.memory()
     phone(border, "guessed", 401, "WWW-Authenticate: Digest", calls=1500).wait()
