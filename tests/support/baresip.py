@@ -214,7 +214,7 @@ def _samples(path: Path) -> tuple[array.array[int], int]:
         return samples[:: recording.getnchannels()], recording.getframerate()
 
 
-def write_tone(path: Path, frequency: int, seconds: int = 30) -> None:
+def write_tone(path: Path, frequency: int, seconds: int = 120) -> None:
     """A mono recording of a sine."""
     with wave.open(str(path), "wb") as recording:
         recording.setnchannels(1)

@@ -76,13 +76,13 @@ class Home:
     def __init__(self, lab: Lab, kind: Kind, *, public: str = PUBLIC.others[1], timeout: int = 30) -> None:
         self.router = lab.public
         self.public = public
+        self._kind, self._timeout = kind, timeout
         self.phones = Namespace(f"sbc{os.getpid()}-home{next(_homes)}-lan")
         try:
             self._wire()
             for state in ("udp_timeout", "udp_timeout_stream"):
                 self.router.sysctl(f"net.netfilter.nf_conntrack_{state}", str(timeout))
-            self.router.run(["nft", "-f", "-"], input=rules(kind, public, timeout))
-            self.forget()
+            self.move(public)
         except BaseException:
             self.close()
             raise
@@ -98,6 +98,17 @@ class Home:
         self.phones.run(["ip", "link", "set", "eth0", "up"])
         self.phones.run(["ip", "route", "add", "default", "via", ROUTER])
 
+    def move(self, public: str) -> None:
+        """The router is seen with this address from now on, and knows nothing of former connections, as after it has
+        dialled in anew."""
+        self.public = public
+        self._drop_rules()
+        self.router.run(["nft", "-f", "-"], input=rules(self._kind, public, self._timeout))
+        self.forget()
+
+    def _drop_rules(self) -> None:
+        self.router.run(["nft", "-f", "-"], input="table ip home {}\ndelete table ip home\n")
+
     def forget(self) -> None:
         """Let the router lose what it knows of connections, as if it had been switched off and on."""
 
@@ -112,7 +123,7 @@ class Home:
     def close(self) -> None:
         with contextlib.suppress(subprocess.CalledProcessError):  # it was never made
             self.router.run(["ip", "link", "delete", "lan"], stderr=subprocess.DEVNULL)
-        self.router.run(["nft", "-f", "-"], input="table ip home {}\ndelete table ip home\n")
+        self._drop_rules()
         self.phones.close()
 
     def __enter__(self) -> Self:
