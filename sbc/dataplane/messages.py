@@ -23,8 +23,12 @@ from sbc.msrp import LONGEST_PATH, MessageStream, parse_uri
 READ_SIZE = 1 << 16
 MOST_WAITING = 1 << 16
 """Octets that wait for a side; while there are more nothing is read from the other one."""
-MOST_STRANGERS = 4
+MOST_STRANGERS = 16
 """Connections to a port that have not said whose they are; another one ends the oldest."""
+MOST_OF_A_HOST = 2
+"""The same for those from one address, so that a flood from there keeps out nobody else."""
+BACKLOG = 64
+"""Connections that the kernel keeps for us; beyond them a phone would have to try again after a second."""
 FIRST_MESSAGE = 10.0
 """Seconds in which they must."""
 CONNECTING = 10.0
@@ -51,13 +55,15 @@ class Messages:
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
         self._sessions: dict[str, Session] = {}
+        self._sides: dict[tuple[Place, str], MessageSide] = {}
+        """By port and the session-id that is ours there: a side may go over to another flow (a transfer)."""
 
     def apply(self, flow_id: str, silence: float, told_a: list[Any], told_b: list[Any]) -> None:
         """`told_a` and `told_b` are what the command says of the sides (`sbc.dataplane.wire`). Raises CommandError, or
         OSError if a port cannot be taken; the other side is served all the same."""
         session = self._sessions.get(flow_id)
         if session is None:
-            session = self._sessions[flow_id] = Session(self.relay, flow_id)
+            session = self._sessions[flow_id] = Session(self.relay, flow_id, self._sides)
         session.watch(silence)
         try:
             session.a.set(told_a)
@@ -85,11 +91,11 @@ class Session:
 
     __slots__ = ("_flow_id", "_quiet_since", "_relay", "_silence", "a", "b")
 
-    def __init__(self, relay: Relay, flow_id: str) -> None:
+    def __init__(self, relay: Relay, flow_id: str, sides: dict[tuple[Place, str], MessageSide]) -> None:
         self._relay = relay
         self._flow_id = flow_id
-        self.a = MessageSide(relay, flow_id, "a")
-        self.b = MessageSide(relay, flow_id, "b")
+        self.a = MessageSide(relay, flow_id, "a", sides)
+        self.b = MessageSide(relay, flow_id, "b", sides)
         self.a.other, self.b.other = self.b, self.a
         self._silence = 0.0
         self._quiet_since = 0.0
@@ -133,6 +139,7 @@ class MessageSide:
         "_name",
         "_refused",
         "_refused_since",
+        "_sides",
         "_strangers",
         "_told",
         "connection",
@@ -151,8 +158,9 @@ class MessageSide:
     )
     other: MessageSide
 
-    def __init__(self, relay: Relay, flow_id: str, name: str) -> None:
+    def __init__(self, relay: Relay, flow_id: str, name: str, sides: dict[tuple[Place, str], MessageSide]) -> None:
         self.relay = relay
+        self._sides = sides
         self._flow_id = flow_id
         self._name = name
         self._told: list[Any] | None = None
@@ -194,9 +202,14 @@ class MessageSide:
         if not same and self._told is not None:
             self._replace()
         self._told = None
+        self._forget()
         self._family = family
         self.local, self.remote, self.ours, self.theirs = (host, int(port)), place, str(ours), theirs
         self.session, self.connects = uri.session, bool(connects)
+        before = self._sides.get((self.local, self.session))
+        self._sides[self.local, self.session] = self
+        if before is not None:
+            self._take_over(before)
         if self.connects:
             self._stop_listening()
         elif self._listener is None:
@@ -214,12 +227,39 @@ class MessageSide:
         self._stop_listening()
         self._attempts, self._again_at, self._deadline = 0, 0.0, 0.0
 
+    def _forget(self) -> None:
+        if self._sides.get((self.local, self.session)) is self:
+            del self._sides[self.local, self.session]
+
+    def _take_over(self, before: MessageSide) -> None:
+        """This side was one of another flow, which is about to be removed: what came of it goes on here, its port and
+        its connection. Its former partner says nothing more."""
+        if before.other.connection is not None:
+            before.send(before.other.connection.stream.cut())
+        if (before.theirs, before.connects) != (self.theirs, self.connects):
+            before._replace()
+            return
+        self._listener, before._listener = before._listener, None
+        self._strangers, before._strangers = before._strangers, {}
+        self.connection, before.connection = before.connection, None
+        self.waiting, before.waiting = before.waiting, bytearray()
+        self._deadline, self._again_at, self._attempts = before._deadline, before._again_at, before._attempts
+        before._deadline = before._again_at = 0.0
+        if self._listener is not None:
+            self.relay.watch(self._listener, self._accept)
+        for each in (*self._strangers, self.connection):
+            if each is not None:
+                each.side = self
+        if self.connection is not None and self.connection.is_open:
+            self._latched(self.connection)
+        self._keep_time()
+
     def begin(self) -> None:
         """Both sides are as they should be: have messages go where they should, and connect if that is up to us."""
         for each in (self.connection, *self._strangers):
             if each is not None:
                 each.stream.aim(self.other.theirs, self.other.ours)
-                each.watch()
+        self.look()
         if self.connects and self.connection is None and self.theirs:
             self._attempts = 0
             self._connect()
@@ -231,7 +271,7 @@ class MessageSide:
             if self._family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind(self.local)
-            listener.listen(MOST_STRANGERS)
+            listener.listen(BACKLOG)
         except OSError:
             listener.close()
             raise
@@ -247,6 +287,7 @@ class MessageSide:
 
     def end(self) -> None:
         """The session is over. What waits goes as far as the kernel takes it."""
+        self._forget()
         self._stop_listening()
         if self.connection is not None:
             self.connection.flush()
@@ -265,7 +306,10 @@ class MessageSide:
         except OSError:
             return
         sock.setblocking(False)
-        if len(self._strangers) >= MOST_STRANGERS:
+        of_host = [each for each in self._strangers if each.source[0] == address[0]]
+        if len(of_host) >= MOST_OF_A_HOST:
+            self.dismiss(of_host[0])
+        elif len(self._strangers) >= MOST_STRANGERS:
             self.dismiss(next(iter(self._strangers)))
         connection = Connection(self, sock, address[:2], b"")
         self._strangers[connection] = now + FIRST_MESSAGE
@@ -340,18 +384,21 @@ class MessageSide:
             self._keep_time()
         else:
             self.waiting.clear()
-            self.other.part()
+            self.other._part()
 
     def _bind(self, connection: Connection) -> None:
         self.connection = connection
-        self.source = connection.source
         self._deadline = 0.0
-        self.relay.events.append(["l", self._flow_id, self._name, connection.source])
+        self._latched(connection)
         connection.flush()
         other = self.other
         if other.connects and other.connection is None and other.theirs:
             other._attempts = 0
             other._connect()
+
+    def _latched(self, connection: Connection) -> None:
+        self.source = connection.source
+        self.relay.events.append(["l", self._flow_id, self._name, connection.source])
 
     def send(self, data: bytes) -> None:
         """Octets for this side; they wait if they must."""
@@ -373,9 +420,16 @@ class MessageSide:
             return
         self.waiting.clear()
         if not connection.is_finishing:
-            self.other.part()
+            self.other._part()
+        self.other.look()
 
-    def part(self) -> None:
+    def look(self) -> None:
+        """There may be room on the other side."""
+        for each in (self.connection, *self._strangers):
+            if each is not None:
+                each.watch()
+
+    def _part(self) -> None:
         """The other side is gone: say what waits, and close."""
         if self.connection is not None and not self.connection.is_connecting:
             self._deadline = self.relay.now + LAST_WORDS
@@ -443,7 +497,8 @@ class Connection:
         if self.sock.fileno() < 0 or self.is_connecting:
             return
         other = self.side.other
-        mask = _IN if not self.is_finishing and other.theirs and len(other.waiting) < MOST_WAITING else 0
+        ends = self.is_finishing or (other.connection is not None and other.connection.is_finishing)
+        mask = _IN if not ends and other.theirs and len(other.waiting) < MOST_WAITING else 0
         if self.is_bound and self.side.waiting:
             mask |= _OUT
         if mask != self._mask:
@@ -468,9 +523,7 @@ class Connection:
             side.lost(self)  # the last words are said
             return
         self.watch()
-        other = side.other.connection
-        if other is not None:
-            other.watch()
+        side.other.look()
 
     def finish(self) -> None:
         """Close when everything that waits is written."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sbc.dataplane.messages import MOST_STRANGERS
+from sbc.dataplane.messages import MOST_OF_A_HOST, MOST_STRANGERS
 from sbc.media import Flow, FlowSide, Latched, MessagePath, PlaneLost, Silent, SourceMismatch, StatsReport
 from sbc.msrp import uri_text
 from sbc.sip import Address
@@ -296,12 +296,18 @@ def test_who_speaks_no_msrp_is_hung_up_on(session: Session, garbage: bytes) -> N
 
 def test_a_crowd_of_silent_strangers_keeps_nobody_out(session: Session) -> None:
     session.apply(None, None)
-    strangers = [session.connect(session.local_a) for _ in range(3 * MOST_STRANGERS)]
-    alice, bob = session.connect(session.local_a), session.connect(session.local_b)
-    alice.say(send("a001", session.ours_a, ALICE))
+    honest = session.connect(session.local_a)
+    strangers = [
+        Speaker(socket.create_connection(session.local_a, 15, (f"127.0.0.{host}", 0)))
+        for host in range(2, 1 + MOST_STRANGERS // 2)
+        for _ in range(3 * MOST_OF_A_HOST)
+    ]
+    session.opened += [stranger.sock for stranger in strangers]
+    honest.say(send("h001", session.ours_a, ALICE))
+    bob = session.connect(session.local_b)
     bob.say(send("b001", session.ours_b, BOB))
-    assert bob.hear().tid == "a001"
-    assert all(stranger.hears_the_end() for stranger in strangers[: 2 * MOST_STRANGERS])
+    assert bob.hear().tid == "h001"
+    assert all(stranger.hears_the_end() for stranger in strangers[: 2 * MOST_OF_A_HOST])
 
 
 # -- ends --------------------------------------------------------------------------------------------------------------
@@ -430,6 +436,50 @@ def test_sessions_come_again_when_the_worker_has_died() -> None:
     for sock in session.opened:
         sock.close()
     made.close()
+
+
+def test_a_side_that_goes_over_to_another_call_keeps_its_connection(session: Session) -> None:
+    """As in a transfer: Alice stays, Carol comes out of a call of her own, which is removed afterwards."""
+    alice, bob = session.call()
+    other = Session(session.stage)
+    dave, carol = other.call()
+    carol.say(send("c001", other.ours_b, BOB, b"y" * 500)[:-40])
+    dave.say(send("d001", other.ours_a, ALICE, b"z" * 500)[:-40])
+    while carol.sock.recv(1 << 16, socket.MSG_PEEK).count(b"z") < 400:
+        pass
+    assert session.flow is not None
+    assert other.flow is not None
+    assert session.flow.paths is not None
+    assert other.flow.paths is not None
+    joined = session.flow._replace(b=other.flow.b, paths=(session.flow.paths[0], other.flow.paths[1]))
+    session.stage.again(joined)
+    session.stage.remove(other.flow)
+    assert bob.hears_the_end()
+    assert dave.hears_the_end()
+    assert (carol.hear().flag, carol.sock.fileno() >= 0) == ("#", True), "what Dave had begun"
+    alice.say(send("a001", session.ours_a, ALICE))
+    assert carol.hear().from_path == other.ours_b
+    carol.say(send("c001", other.ours_b, BOB, b"y" * 500)[-40:] + send("c002", other.ours_b, BOB))
+    heard = alice.hear()
+    assert (heard.tid, heard.from_path) == ("c002", session.ours_a)
+    for sock in other.opened:
+        sock.close()
+
+
+def test_a_side_that_waits_goes_over_with_its_port(session: Session) -> None:
+    session.apply(None, None)
+    other = Session(session.stage)
+    other.apply(None, None)
+    assert session.flow is not None
+    assert other.flow is not None
+    assert session.flow.paths is not None
+    assert other.flow.paths is not None
+    session.stage.again(session.flow._replace(b=other.flow.b, paths=(session.flow.paths[0], other.flow.paths[1])))
+    session.stage.remove(other.flow)
+    alice, carol = session.connect(session.local_a), session.connect(other.local_b)
+    alice.say(send("a001", session.ours_a, ALICE))
+    carol.say(send("c001", other.ours_b, BOB))
+    assert (alice.hear().tid, carol.hear().tid) == ("c001", "a001")
 
 
 def test_the_same_again_changes_nothing(session: Session) -> None:

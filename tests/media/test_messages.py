@@ -204,6 +204,21 @@ def test_the_session_ends_with_its_stream_and_comes_back_as_another() -> None:
     assert not {path.ours for path in paths(flow)} & {path.ours for path in paths(before)}
 
 
+def test_who_is_transferred_keeps_its_session_with_us() -> None:
+    media = media_with_ports()
+    call, other = open_call(media), media.open("other", A_SIDE, B_SIDE)
+    offered(session=call)
+    _, before = answered(call)
+    offered(session=other)
+    _, others = answered(other, path=B_PATH.replace("si438dsaodes", "carol"))
+    exchange = call.bridge("b", other, "b", 2.0)
+    (joined,) = exchange.flows
+    assert joined.id == before.id
+    assert paths(joined) == (paths(before)[0], paths(others)[1])
+    assert joined.b.local == others.b.local
+    assert exchange.removed == (others.id,)
+
+
 # -- what cannot be served ---------------------------------------------------------------------------------------------
 
 
