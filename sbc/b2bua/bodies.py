@@ -293,11 +293,16 @@ def _shown(body: Body, border: Border) -> tuple[tuple[str, str], ...]:
 
 def masked_reference(text: str, border: Border) -> str:
     """A Content-ID, or what refers to it by cid: (RFC 2392), with our host; "" where that does not help."""
-    masked = _REFERENCE.sub(lambda match: f"{match[1]}@{border.our_host}", text)
+    masked = _REFERENCE.sub(lambda match: _masked(match[0], border), text)
     return "" if names_host(masked.replace(border.our_host, ""), border) else masked
 
 
-_REFERENCE = re.compile(r"(<(?:cid:)?[^<>@\s]*)(?:@|%40)[^<>\s]*(?=>)", re.IGNORECASE)
+def _masked(reference: str, border: Border) -> str:
+    name, at, _ = reference.replace("%40", "@").partition("@")
+    return f"{name}@{border.our_host}>" if at else reference
+
+
+_REFERENCE = re.compile(r"<[^<>\s]*>")
 
 
 # -- what is sent ------------------------------------------------------------------------------------------------------
@@ -379,4 +384,4 @@ def _with_boundary(name: str, value: str, boundary: str) -> tuple[str, str]:
     return name, f'{_BOUNDARY.sub("", value)};boundary="{boundary}"'
 
 
-_BOUNDARY = re.compile(r"\s*;\s*boundary\s*=\s*(?:\"(?:[^\"\\]|\\.)*\"|[^\s;\"]*)", re.IGNORECASE)
+_BOUNDARY = re.compile(r";\s*boundary\s*=\s*(?:\"(?:[^\"\\]|\\.)*\"|[^\s;\"]*)", re.IGNORECASE)

@@ -99,9 +99,11 @@ def glance(packet: Packet, limits: Limits) -> Glance | None:
         text = data.decode()
     except UnicodeDecodeError:
         return None
-    if text.find("\r\n\r\n") != len(text) - 4 or " SIP/2.0\r\n" not in text or "\r\n " in text or "\r\n\t" in text:
+    if text.find("\r\n\r\n") != len(text) - 4 or "\r\n " in text or "\r\n\t" in text:
         return None  # a body; folded lines
     lines = text.split("\r\n")
+    if not lines[0].endswith(" SIP/2.0"):
+        return None
     where = [line.partition(": ")[0] for line in lines].index
     try:
         at_via, at_cseq = where("Via"), where("CSeq")

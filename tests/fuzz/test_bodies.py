@@ -202,3 +202,25 @@ def test_reading_takes_time_in_proportion(content: bytes) -> None:
     started = time.process_time()
     crossed(request("multipart/mixed;boundary=b0", content), HIDDEN)
     assert time.process_time() - started < 0.5
+
+
+_INNER = b"--b1\r\n\r\n1\r\n--b1\r\n\r\n2\r\n--b1--"
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-ID: <" + b"%40" * 10_000 + b"192.168.1.7",
+        b"Content-ID: <" + b"@" * 30_000 + b"192.168.1.7",
+        b"Content-ID: " + b"<" * 30_000 + b"192.168.1.7",
+        b"Content-Type: multipart/mixed;boundary=b1;a=b" + b" " * 30_000 + b";c=d",
+        b"Content-Type: multipart/mixed;boundary=b1;a=b" + b";" * 30_000,
+        b"Content-Disposition: a" + b"; handling" * 3000,
+    ],
+)
+def test_header_fields_of_parts_take_time_in_proportion(head: bytes, hidden: bool) -> None:
+    content = b"--b0\r\n" + head + b"\r\n\r\n" + _INNER + b"\r\n--b0\r\n\r\nx\r\n--b0--"
+    started = time.process_time()
+    crossed(request("multipart/mixed;boundary=b0", content), HIDDEN._replace(hidden=hidden))
+    assert time.process_time() - started < 0.5

@@ -68,6 +68,7 @@ def test_everything_else_does(changed: bytes) -> None:
         register().replace(b"Call-ID", b"i"),
         register().replace(b"Alice", b"Al\xefce"),
         register()[:-2],
+        register(more="Authorization: Digest SIP/2.0\r\n").replace(b" SIP/2.0\r\n", b" SIP/3.0\r\n", 1),
         b"REGISTER ",
     ],
 )
