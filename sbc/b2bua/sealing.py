@@ -38,7 +38,7 @@ def opened(key: bytes, side: str, name: str) -> str | None:
     except (Error, ValueError):
         return None
     mark, mixed = raw[:_MARK], raw[_MARK:]
-    if len(mixed) % _BLOCK:
+    if len(mixed) % _BLOCK or len(mixed) > _LONGEST:
         return None
     plain = _mixed(key, side, mark, mixed).rstrip(b"\0")
     if not plain or name != _written(raw) or _mark(key, side, plain) != mark:

@@ -78,15 +78,18 @@ class Turns:
         return self._last
 
     def wait(self, aor: str, comer: Waiting) -> list[Waiting]:
-        """It waits; those that do so no longer are given back. There may be `comer` itself among them."""
+        """It waits; those that do so no longer are given back. There may be `comer` itself among them. Of two who come
+        from different hosts one may be anybody: neither goes for the other, but who is not known for who is."""
         user = self._users[aor]
-        rivals = [each for each in user.waiting if _meet(each.devices, comer.devices)]
+        rivals = [each for each in user.waiting if _meet(each.devices, comer.devices) and _are_rivals(each, comer)]
         if any(_stays(each, comer) for each in rivals):
             return [comer]
         user.waiting = [each for each in user.waiting if each not in rivals]
         user.waiting.append(comer)
         if len(user.waiting) > _MOST_WAITING:
-            rivals.append(user.waiting.pop(0))
+            last = next((each for each in user.waiting if not each.known), user.waiting[0])
+            user.waiting.remove(last)
+            rivals.append(last)
         return rivals
 
     def late(self, aor: str, turn: int) -> list[Waiting]:
@@ -132,6 +135,10 @@ class Turns:
 
 def _meet(some: Devices, others: Devices) -> bool:
     return not some or not others or not some.isdisjoint(others)
+
+
+def _are_rivals(waiting: Waiting, comer: Waiting) -> bool:
+    return waiting.known or comer.known or waiting.hop.remote.host == comer.hop.remote.host
 
 
 def _stays(waiting: Waiting, comer: Waiting) -> bool:

@@ -37,6 +37,10 @@ def test_what_is_no_name_opens_nothing(text: str) -> None:
     assert opened(KEY, "private", text) is None
 
 
+def test_what_is_longer_than_any_name_opens_nothing() -> None:
+    assert opened(KEY, "private", "r" + "a" * 16016) is None
+
+
 def test_it_opens_for_its_side_and_its_site_only() -> None:
     name = sealed(KEY, "private", "a84b4c76e66710@10.0.0.7")
     assert opened(KEY, "public", name) is None

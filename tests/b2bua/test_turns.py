@@ -12,7 +12,14 @@ HOP = Hop("public", "UDP", Address("192.0.2.1", 5060), Address("198.51.100.7", 5
 DESK, MOBILE, BOTH, ALL = frozenset({"desk"}), frozenset({"mobile"}), frozenset({"desk", "mobile"}), frozenset[str]()
 
 
-def waiting(name: str, devices: Devices = DESK, known: bool = False, call_id: str = "", cseq: int = 1) -> Waiting:
+def waiting(
+    name: str,
+    devices: Devices = DESK,
+    known: bool = False,
+    call_id: str = "",
+    cseq: int = 1,
+    host: str = HOP.remote.host,
+) -> Waiting:
     lines = [
         "REGISTER sip:example.com SIP/2.0",
         "Via: SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bK1",
@@ -23,7 +30,7 @@ def waiting(name: str, devices: Devices = DESK, known: bool = False, call_id: st
     ]
     request = parse("\r\n".join([*lines, "", ""]).encode(), Limits())
     assert isinstance(request, Request)
-    return Waiting(request, name, HOP, devices, known)
+    return Waiting(request, name, HOP._replace(remote=Address(host, 5070)), devices, known)
 
 
 def names(comers: list[Waiting]) -> list[str]:
@@ -65,6 +72,25 @@ def test_the_newest_waits_but_for_who_is_known_and_for_the_order_of_one_phone() 
     assert names(turns.wait(AOR, waiting("d"))) == ["d"]
     assert names(turns.wait(AOR, waiting("e", known=True, call_id="x", cseq=5))) == ["c"]
     assert names(turns.wait(AOR, waiting("f", known=True, call_id="x", cseq=4))) == ["f"]
+
+
+def test_nobody_loses_its_turn_to_strangers_elsewhere_however_many_they_send() -> None:
+    turns = Turns()
+    turns.begin(AOR, ALL)
+    assert names(turns.wait(AOR, waiting("phone"))) == []
+    assert names(turns.wait(AOR, waiting("1", ALL, host="203.0.113.9"))) == []
+    for number in range(2, 100):
+        assert names(turns.wait(AOR, waiting(str(number), ALL, host="203.0.113.9"))) == [str(number - 1)]
+    assert names(turns.late(AOR, 1)) == ["phone", "99"]
+
+
+def test_of_many_who_is_known_goes_on_waiting() -> None:
+    turns = Turns()
+    turns.begin(AOR, ALL)
+    turns.wait(AOR, waiting("phone", known=True))
+    for number in range(100):
+        turns.wait(AOR, waiting(str(number), frozenset({str(number)}), host=f"203.0.113.{number}"))
+    assert names(turns.late(AOR, 1))[0] == "phone"
 
 
 def test_few_wait() -> None:
