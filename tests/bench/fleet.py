@@ -73,13 +73,11 @@ class Device:
 
 @dataclass
 class Fleet:
-    """`size` phones over `sockets`, which are bound: some have two where there are not enough. `private` is what they
-    write into Via and Contact, as phones behind a NAT do; "": the address that they have."""
+    """`size` phones over `sockets`, which are bound: some have two where there are not enough."""
 
     size: int
     sockets: list[socket.socket]
     target: tuple[str, int]
-    private: str = ""
     counts: Counter[str] = field(default_factory=Counter)
     """"refreshes" begun by phones that are registered, "answered", "challenged", "turned away", "repeated",
     "unanswered", "refused", "options", "pings"."""
@@ -89,7 +87,7 @@ class Fleet:
         for number in range(self.size):
             flow = self.sockets[number % len(self.sockets)]
             host, port = flow.getsockname()
-            self.devices.append(Device(number, flow, Address(self.private or host, port)))
+            self.devices.append(Device(number, flow, Address(host, port)))
         self._by_fd = {flow.fileno(): flow for flow in self.sockets}
         self._due: list[tuple[float, int]] = []
         self._random = random.Random(1)

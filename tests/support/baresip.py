@@ -70,7 +70,7 @@ class Baresip:
     Once it was on hold it goes on to speak and to hear, but writes nothing down any more (1.0.0 forgets its recorder):
     `tests.support.tap.Ear` tells then what arrives.
     With a `password` it registers in `domain`, through `proxy`; `numbers_flows`: with SIP Outbound (RFC 5626), and
-    it asks for a GRUU.
+    it asks for a GRUU; with a `second_proxy` it has two flows.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Baresip:
         domain: str = "",
         password: str = "",
         numbers_flows: bool = False,
+        second_proxy: str = "",
     ) -> None:
         self._namespace, self._control = namespace, next(_control_ports)
         self.ports = range(rtp, rtp + 101)
@@ -112,6 +113,8 @@ class Baresip:
             account += ";sipnat=outbound"
         if proxy:
             account += f';outbound="{proxy}"'
+        if second_proxy:
+            account += f';outbound2="{second_proxy}"'
         (self._directory / "accounts").write_text(account + "\n")
         (self._directory / "contacts").write_text("")
         with (self._directory / "log").open("wb") as log:
