@@ -2,8 +2,9 @@
 
 What is masked: digest responses and what helps to guess them (`response`, `cnonce`, `rspauth`, `nextnonce`; RFC
 7616), credentials of any other scheme as a whole, SDP keys (`a=crypto` RFC 4568, `k=` RFC 8866 section 5.12,
-`a=key-mgmt` RFC 4567), ICE passwords (RFC 8839), passwords in URIs (RFC 3261 section 19.1.1) and digits in INFO, which
-may be those of a card and its PIN. User names, realms and nonces stay: they are what one looks for.
+`a=key-mgmt` RFC 4567), ICE passwords (RFC 8839), MSRP session-ids (RFC 4975 section 14.1), passwords in URIs (RFC 3261
+section 19.1.1) and digits in INFO, which may be those of a card and its PIN. User names, realms and nonces stay: they
+are what one looks for.
 
 The common message holds none of these, so that the check is what counts: `may_hold_secrets` takes all messages of a
 call at once, `body_may_hold_secrets` is quick with those that have no body.
@@ -24,6 +25,7 @@ _DIGEST_SECRET = re.compile(
     rb"\b(response|cnonce|rspauth|nextnonce)(\s*=\s*)(?:\"(?:[^\"\\]|\\.)*(?:\"|$)|[^\s,]*)", re.IGNORECASE | re.DOTALL
 )
 _SDP_SECRET = re.compile(rb"(inline:)[^\s|;]*|^(a=ice-pwd:|a=key-mgmt:|k=)[^\r\n]*", re.MULTILINE)
+_MSRP_SESSION = re.compile(rb"(msrps?://[^\s/;]{1,300}/)[^\s;]+", re.IGNORECASE)
 _OF_DIGITS = re.compile(rb"dtmf|digits|telephone-event", re.IGNORECASE)
 _DIGIT_LINE = re.compile(
     rb"^(?![ \t]*duration[ \t]*=[ \t]*\d+[ \t]*\r?$|Content-|--)([ \t]*\w+[ \t]*=)?[^\r\n]+",
@@ -44,13 +46,14 @@ def body_may_hold_secrets(message: bytes) -> bool:
         return False
     if message[:5] == b"INFO ":
         return True
-    return b"inline:" in body or b"ice-pwd" in body or b"key-mgmt" in body or b"\nk=" in body
+    return b"inline:" in body or b"ice-pwd" in body or b"key-mgmt" in body or b"\nk=" in body or b"a=path:" in body
 
 
 def masked(data: bytes) -> bytes:
     """`data`, a SIP message, with `***` in place of each secret. Its Content-Length is left as it was."""
     if body_may_hold_secrets(data):
         data = _SDP_SECRET.sub(lambda match: (match[1] or match[2]) + b"***", data)
+        data = _MSRP_SESSION.sub(rb"\1***", data)
         if data[:5] == b"INFO " and _OF_DIGITS.search(data):
             head, end, body = data.partition(b"\r\n\r\n")
             data = head + end + _DIGIT_LINE.sub(rb"\1***", body)

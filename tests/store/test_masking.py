@@ -18,6 +18,12 @@ def test_a_message_without_secrets_stays_as_it_is() -> None:
     assert masked(plain) is plain
 
 
+def test_who_reads_a_record_cannot_take_part_in_its_messages() -> None:
+    path = b"a=path:msrp://relay.example.com:9000/r3lay;tcp MSRPS://alice@192.0.2.7:7394/2s93/i9=;tcp\r\n"
+    result = masked(message(body=b"v=0\r\nm=message 7394 TCP/MSRP *\r\n" + path))
+    assert result.endswith(b"a=path:msrp://relay.example.com:9000/***;tcp MSRPS://alice@192.0.2.7:7394/***;tcp\r\n")
+
+
 @pytest.mark.parametrize("name", [b"Authorization", b"PROXY-AUTHORIZATION", b"aUtHoRiZaTiOn"])
 def test_a_digest_keeps_who_and_where_but_not_the_proof(name: bytes) -> None:
     value = b'Digest username="alice", realm="r", nonce="n", cnonce="c0ffee", response="d34db33f", uri="sip:x"'
