@@ -69,8 +69,7 @@ def read(context: Context, request: Request, transaction: TransactionId, hop: Ho
 
 def _read(context: Context, access: Access, request: Request, transaction: TransactionId, hop: Hop) -> Asked | Reject:
     headers = request.headers
-    extensions = [tag for name in ("Require", "Proxy-Require") for tag in headers.values(name)]
-    unknown = ", ".join(tag for tag in extensions if tag.lower() not in _KNOWN_EXTENSIONS)
+    unknown = ", ".join(_unknown_extensions(request))
     if unknown:
         return _refused(420, f"requires {unknown}", ("Unsupported", unknown))
     for name, longest in _LONGEST.items():
@@ -110,6 +109,26 @@ def _read(context: Context, access: Access, request: Request, transaction: Trans
             wishes[wish.device.id, reg_id] = wish
     asked.wishes = tuple(wishes.values())
     return asked
+
+
+def is_usual(context: Context, request: Request, path: tuple[str, ...]) -> bool:
+    """Whether there is nothing in a REGISTER for which it might be refused though one like it, with this Path, was
+    accepted before."""
+    headers = request.headers
+    if len(request.call_id) > _LONGEST["Call-ID"] or any(_unknown_extensions(request)):
+        return False
+    if ("Path" in headers or path) and tuple(headers.values("Path")) != path:
+        return False
+    try:
+        return domain_of(context, request.request_uri) is not None
+    except RemoteProtocolError:
+        return False
+
+
+def _unknown_extensions(request: Request) -> list[str]:
+    headers = request.headers
+    extensions = [tag for name in ("Require", "Proxy-Require") if name in headers for tag in headers.values(name)]
+    return [tag for tag in extensions if tag.lower() not in _KNOWN_EXTENSIONS]
 
 
 def _refused(status: int, reason: str, *headers: tuple[str, str]) -> Reject:

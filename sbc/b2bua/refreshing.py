@@ -38,7 +38,7 @@ def cached(context: Context, request: Request, hop: Hop) -> tuple[registrations.
     if len(held) > _FEW:  # a gateway, or a proxy: the user's own are fewer
         held = _of_user(context, request, hop)
     found = next((each for each in held if each.written == written[0] and each.to == to), None)
-    if found is None or request.contact is None:
+    if found is None or request.contact is None or not contacts.is_usual(context, request, found.path):
         return None, 0
     expires = contacts.expires_of(request, request.contact)
     return (found, expires) if expires >= context.access.expires_least else (None, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.ladder import Ladder
 from tests.support.registered import REFRESH, REFRESHED, REGISTERED, TAKEN, TO_THE_PBX, decision, refresh_until_passed
 from tests.support.world import CALLER, OUTSIDE, written
@@ -51,6 +53,29 @@ def test_a_refresh_that_is_repeated_is_answered_the_same_and_nothing_is_remember
         access.wait(0.5)
     assert answers[0].startswith(b"SIP/2.0 200")
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ("Require: time-travel", 420),
+        ("Proxy-Require: time-travel", 420),
+        (f"Call-ID: {'x' * 300}", 400),
+    ],
+)
+def test_a_refresh_that_could_not_have_been_accepted_is_refused(access: Ladder, changes: str, status: int) -> None:
+    access.play(REGISTERED, "40 s", f"{REFRESH} | {changes}", f"caller <- {status} REGISTER", REFRESH, REFRESHED)
+
+
+def test_a_refresh_in_another_domain_is_refused(access: Ladder) -> None:
+    elsewhere = REFRESH.replace("sip:example.com", "sip:other.example", 1)
+    access.play(REGISTERED, "40 s", elsewhere, "caller <- 404 REGISTER", REFRESH, REFRESHED)
+
+
+def test_a_refresh_that_brings_another_path_goes_to_the_registrar(access: Ladder) -> None:
+    path = "Supported: path | Path: <sip:198.51.100.7;lr>"
+    access.play(REGISTERED, "40 s", f"{REFRESH} | {path}", TO_THE_PBX, TAKEN, REFRESHED, "40 s")
+    access.play(f"{REFRESH} | {path}", REFRESHED)
 
 
 def test_the_operator_is_told_who_is_refused_and_why_but_not_of_mere_challenges(access: Ladder) -> None:
