@@ -70,6 +70,7 @@ def read(message: Request | Response) -> Body | None:
     return _body(fields, message.body, [_MOST_PARTS], _DEEPEST)
 
 
+_REPEATED = frozenset({"content-language"})
 _COMPACT = {"c": "Content-Type", "e": "Content-Encoding"}
 
 
@@ -83,6 +84,9 @@ def _body(fields: tuple[tuple[str, str], ...], content: bytes, room: list[int], 
     room[0] -= 1
     if room[0] < 0 or depth < 0:
         raise RemoteProtocolError(400, "too many body parts")
+    names = [name.lower() for name, _ in fields if name.lower() not in _REPEATED]
+    if len(set(names)) < len(names):  # which of them counts others may see otherwise
+        raise RemoteProtocolError(400, "repeated header of a body")
     text = next((value for name, value in fields if name.lower() == "content-type"), "")
     kind, params = parse_media_type(text) if text else ("text/plain", {})  # RFC 2046 5.1
     if not kind.startswith("multipart/") or kind in documents.CLOSED:

@@ -299,6 +299,18 @@ def test_without_a_session_description_the_rest_crosses_alone() -> None:
     assert leaves(read(built)) == [("application/sdp", b"v=0\r\nnew\r\n"), ("application/isup", ISUP[1])]
 
 
+@pytest.mark.parametrize(
+    "name", ["Content-Type", "Content-Transfer-Encoding", "content-disposition", "Content-Encoding"]
+)
+def test_a_part_that_others_may_read_otherwise_does_not_cross(name: str) -> None:
+    other = part("text/plain", b"v=0", f"{name}: x/x", f"{name.title()}: application/sdp")
+    message = request(*multipart(part(*SDP), other))
+    denied = refusal(message, SHOWN)
+    assert denied is not None
+    assert denied.status == 400
+    assert leaves(read(crossed(message, border=SHOWN))) == [("application/sdp", b"v=0\r\nnew\r\n")]
+
+
 def test_what_told_of_a_body_goes_with_it() -> None:
     built = Request("INVITE", "sip:a@b", Headers([("Content-Disposition", "render"), ("Content-Language", "de")]))
     put(built, b"", request("text/plain", b"10.0.0.5", ("Content-Disposition", "render")), HIDDEN)
