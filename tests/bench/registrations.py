@@ -216,6 +216,7 @@ class Bench:
         """What keep-alives cost, and what they are good for."""
         spent = [self._kept(seconds, "with keep-alives", True)]
         self.edge.config.write_text(self.edge.config.read_text() + 'keepalive = "off"\n')
+        self.edge.stop()
         self.edge.kill_and_start()
         spent.append(self._kept(seconds, "without them", False))
         self.tell(f"  keep-alives: {(spent[0] - spent[1]) * 1000:.2f} ms of CPU a second for {self.size} phones")
