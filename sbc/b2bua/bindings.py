@@ -158,7 +158,8 @@ def plan(context: Context) -> None:
 
 
 def restore(context: Context, records: Iterable[commands.BindingRecord]) -> None:
-    """Go on with what was registered before a restart."""
+    """Go on with what was registered before a restart. Of flows to a socket that is not configured any more only the
+    devices are left: they will register over others."""
     access = context.settings.access
     if access is not None:
         grace = max(access.expires_udp, access.expires_least) + GRACE
@@ -166,6 +167,8 @@ def restore(context: Context, records: Iterable[commands.BindingRecord]) -> None
             binding = registrations.restore(context.registrations, record, context.now, grace)
             device = context.registrations.device(record.aor, record.device)
             device.source = hosts.source_of(record.hop.remote.host)
-            if binding is not None:
+            if binding is not None and context.places.listener_of(binding.hop) is None:
+                context.registrations.unbind(binding)  # not forgotten: the configuration may be put right
+            elif binding is not None:
                 keeping.registered(context, binding, restored=True)
         plan(context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -307,6 +308,19 @@ def test_who_was_registered_before_a_restart_is_called_without_doing_anything(
         callee -> ACK
         """
     )
+
+
+@pytest.mark.parametrize("gone", [{"zone": "former"}, {"local": Address("192.0.2.99", 5060)}])
+def test_who_was_registered_at_a_place_that_is_configured_no_more_has_to_register_anew(
+    access: Ladder, new_ladder: Callable[..., Ladder], gone: dict[str, Any]
+) -> None:
+    access.play(register_flow("caller", 1))
+    kept = [command.record for command in access.edge.commands if isinstance(command, KeepBinding)]
+    records = tuple(record._replace(hop=record.hop._replace(**gone)) for record in kept)
+    restarted = new_ladder(settings=Settings(access=ACCESS), bindings=records)
+    assert registered(restarted) == (1, 0)
+    call = f"callee -> INVITE sip:{access['token']}@10.0.0.1 sdp"
+    restarted.play(call, "callee <- 100", "callee <- 480", "callee -> ACK")
 
 
 def test_a_gateway_registers_many_users_over_one_flow_and_each_is_refreshed_here(access: Ladder) -> None:
