@@ -38,6 +38,8 @@ class Border(NamedTuple):
 # Every look at a text takes time in proportion to its length: what a peer sends must not cost more.
 _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _MAYBE_IPV6 = re.compile(r"[0-9a-f:]{2,}")
+_COLONS = (7, 8, 9)
+"""In an IPv6 address that is written in full, with a word before it and a port behind it, either of which may be."""
 _WORDS = re.compile(r"[\w.:@-]+")
 _DOTTED_NAME = re.compile(r"[\w-](?:[\w.-]*[\w-])?\.[a-z][\w-]*\.?").fullmatch
 
@@ -63,7 +65,9 @@ def holds_address(text: str) -> bool:
         return True
     if text.count(":") < 2:
         return False
-    return any(("::" in run and run != "::") or run.count(":") == 7 for run in _MAYBE_IPV6.findall(text))
+    return any(
+        ("::" in run and run != "::") or run.strip(":").count(":") in _COLONS for run in _MAYBE_IPV6.findall(text)
+    )
 
 
 def may_name_host(text: str, border: Border) -> bool:

@@ -28,6 +28,9 @@ BORDER = Border(True, True, ("10.0.0.5", "pbx.corp.example", "pbx"), "192.0.2.1"
         "at [2001:db8::7]:5060",
         "fe80::1",
         "2001:db8:0:0:0:0:0:7",
+        "host:2001:db8:0:0:0:0:0:7,x",
+        "2001:db8:0:0:0:0:0:7:5060",
+        "add:2001:db8:0:0:0:0:0:7:5060",
         "PBX.Corp.Example",
         "xpbx.corp.examplex",
         "the pbx",
@@ -41,7 +44,8 @@ def test_a_text_with_a_known_name_or_any_address_names_a_host(text: str) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Thu, 21 Feb 2002 13:02:03 GMT", "pbxes are nice", "version 1.2.3", "00:1a:2b:3c:4d:5e", "100%"]
+    "text",
+    ["", "Thu, 21 Feb 2002 13:02:03 GMT", "pbxes are nice", "version 1.2.3", "00:1a:2b:3c:4d:5e", "ab:" * 20, "100%"],
 )
 def test_ordinary_text_names_none(text: str) -> None:
     assert not names_host(text, BORDER)
