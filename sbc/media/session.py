@@ -190,7 +190,7 @@ class MediaSession:
         self.streams = self.proposed = kept
         self.before = None
         self.own = False
-        self.a.state = Negotiation.STABLE
+        self.a.state, self.a.asked_again = Negotiation.STABLE, False
         self.b = Leg(b, self.b.session_id + 1, self.b.cname, dtmf=self.b.dtmf)
         removed = tuple(flow.id for flow in self.applied.values())
         self.applied.clear()

@@ -411,6 +411,16 @@ def test_the_same_again_may_be_refused():
     assert session.flows() == flows
 
 
+def test_who_was_asked_before_b_was_replaced_answers_nothing_any_more():
+    session = open_call(media_with_ports())
+    established(session)
+    session.standing("a")
+    session.retarget(B_SIDE._replace(signalling="10.0.0.6"), 2.0)
+    with pytest.raises(MediaError) as caught:
+        session.answer("a", A, 2.0)
+    assert caught.value.status == 400
+
+
 def test_what_a_side_says_again_is_unchanged_whatever_its_version():
     session = open_call(media_with_ports())
     assert session.standing("a") == b""
