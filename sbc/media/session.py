@@ -362,6 +362,9 @@ class MediaSession:
         self.offered_lines = lines
         self.own = own
         a, b = self.a, self.b
+        if own:  # the last exchange is over on both legs: nobody answers it again
+            for leg in (a, b):
+                leg.state = leg.state if leg.state in OPEN else Negotiation.STABLE
         a.before, b.before = a.agreed, b.agreed
         a.asked_again = b.asked_again = False
 

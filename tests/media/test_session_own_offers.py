@@ -96,6 +96,17 @@ def test_an_early_offer_that_is_refused_leaves_no_port_and_one_to_the_next_targe
     assert media.ports_in_use == 1
 
 
+def test_after_an_offer_of_ours_nobody_answers_an_older_one_again():
+    session = open_call(media_with_ports())
+    session.offer("a", A, 1.0)
+    session.answer("b", B, 1.0)
+    session.early_offer("a", 2.0)
+    session.answer("a", A, 2.0)
+    with pytest.raises(MediaError) as caught:
+        session.answer("b", B, 3.0)
+    assert caught.value.status == 400
+
+
 def test_nothing_is_offered_while_an_offer_is_open_and_none_without_ports():
     session = open_call(media_with_ports())
     session.offer("a", A, 1.0)
