@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sbc.media.facts import Dtmf
-from sbc.media.flow import Flow, FlowEvents, FlowId, FlowSide, MessagePath
+from sbc.media.flow import Flow, FlowEvents, FlowId, FlowSide, Latching, MessagePath
 from sbc.media.formats import Formats, events, has_events, media_rate, payload_map
+from sbc.media.messages import is_inner
 from sbc.media.stream import Leg, Stream, StreamSide
 from sbc.msrp import uri_text
 
@@ -75,6 +76,8 @@ def _flow(session: MediaSession, index: int, stream: Stream, a: StreamSide, b: S
     flow_id = f"{session.call_id}/{index}"
     leg_a, leg_b = session.a, session.b
     sides = _flow_side(leg_a, a), _flow_side(leg_b, b)
+    if stream.kind == "msrp":
+        sides = _place_to_connect_to(leg_a, sides[0]), _place_to_connect_to(leg_b, sides[1])
     flow = _tuple(Flow, (flow_id, stream.kind, stream.clock_rate, *sides, silence, *_UNTREATED))
     if stream.kind == "msrp":
         paths = _path(leg_a, a), _path(leg_b, b)
@@ -99,6 +102,15 @@ def _path(leg: Leg, side: StreamSide) -> MessagePath:
     assert end is not None
     assert address is not None
     return MessagePath(uri_text(address.advertised, side.local.port, end.session), end.path, end.connects)
+
+
+def _place_to_connect_to(leg: Leg, side: FlowSide) -> FlowSide:
+    """Nobody outside has us open connections into networks that only we can reach: what looks like an address there is
+    no place but for who signals from it, or whose `latching` says that its media are where it says."""
+    facts, remote = leg.facts, side.remote
+    if remote is None or facts.hidden or facts.latching is not Latching.SIGNALLING or remote.host == facts.signalling:
+        return side
+    return side._replace(remote=None) if is_inner(remote.host) else side
 
 
 def _have_events_alone(side: StreamSide, other: StreamSide) -> bool:

@@ -6,7 +6,7 @@ Each side has a session of its own with us, on a TCP port of its own: nothing of
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 from sbc.msrp import MsrpUri, parse_path, uri_text
@@ -14,6 +14,15 @@ from sbc.sip import Address
 
 _LOWEST_PORT = 1024
 """We open no connection to a port below: services live there, and no MSRP."""
+_INNER = tuple(
+    ip_network(text)
+    for text in (
+        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",  # RFC 1918
+        "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",  # RFC 6598, 1122, 3927
+        "fc00::/7", "fe80::/10", "::1/128",  # RFC 4193, 4291
+        "::ffff:0:0/96", "64:ff9b::/96",  # IPv4 in IPv6: RFC 4291, 6052
+    )
+)  # fmt: skip
 _ROLES = frozenset({"active", "passive", "actpass"})
 
 
@@ -65,6 +74,12 @@ def place(reading: MessageReading, host: str) -> Address | None:
     same)."""
     host = reading.host or host
     return Address(host, reading.port) if host and reading.port >= _LOWEST_PORT else None
+
+
+def is_inner(host: str) -> bool:
+    """Whether this IP address is of a network that cannot be reached from everywhere."""
+    address = ip_address(host)
+    return any(address in network for network in _INNER)
 
 
 def heard_end(end: MessageEnd, reading: MessageReading, offers: bool) -> MessageEnd:

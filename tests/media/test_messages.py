@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sbc.media import Flow, MediaError, MediaSession, MessagePath
+from sbc.media import Flow, Latching, MediaError, MediaSession, MessagePath, SideFacts
 from sbc.media.messages import MessageEnd, heard_end, place, read_messages, told_lines
 from sbc.msrp import parse_path
 from sbc.sip import Address
@@ -159,6 +159,31 @@ def test_we_connect_to_the_answerer_unless_it_does(said: tuple[str, ...], connec
     _, flow = answered(session, *said)
     assert paths(flow)[1].connects is connects
     assert flow.b.remote == Address("10.0.0.5", 8493)
+
+
+@pytest.mark.parametrize(
+    ("host", "side", "reached"),
+    [
+        ("192.0.2.99", A_SIDE, True),
+        ("10.0.0.5", A_SIDE, False),
+        ("127.0.0.1", A_SIDE, False),
+        ("169.254.169.254", A_SIDE, False),
+        ("100.64.7.7", A_SIDE, False),
+        ("10.0.0.5", A_SIDE._replace(signalling="10.0.0.5"), True),
+        ("10.0.0.5", A_SIDE._replace(latching=Latching.ANY), True),
+        ("10.0.0.5", A_SIDE._replace(hidden=True), True),
+        ("fd00::5", A_SIDE._replace(v6=PUBLIC_V6), False),
+        ("::ffff:10.0.0.5", A_SIDE._replace(v6=PUBLIC_V6), False),
+        ("2001:db8::7", A_SIDE._replace(v6=PUBLIC_V6), True),
+    ],
+)
+def test_nobody_outside_has_us_connect_into_private_networks(host: str, side: SideFacts, reached: bool) -> None:
+    path = f"msrp://[{host}]:7394/x;tcp" if ":" in host else f"msrp://{host}:7394/x;tcp"
+    session = open_call(media_with_ports(), side)
+    session.offer("a", sdp(message(path, "a=setup:passive"), host=host), 1.0)
+    _, flow = answered(session)
+    assert paths(flow)[0].connects
+    assert flow.a.remote == (Address(host, 7394) if reached else None)
 
 
 def test_a_path_that_stays_keeps_its_connection() -> None:
